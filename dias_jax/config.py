@@ -1,0 +1,61 @@
+"""Configs on disk, and the questions asked of one before anything is compiled."""
+
+import json
+import pathlib
+
+from ml_collections import ConfigDict
+
+from dias_jax import devices
+from dias_jax.errors import UserError
+
+FILE_NAME = "config.json"
+# What may differ between a run and its continuation without changing what is computed.
+FREE_KEYS = ("log_every", "evaluation.", "data.data_dir", "data.threads", "model.backbone.weights")
+
+
+def save_config(config, workdir):
+    """Write `config` to config.json in `workdir`."""
+    path = pathlib.Path(workdir) / FILE_NAME
+    path.write_text(json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n")
+
+
+def load_config(workdir):
+    """The config of a work directory. Raises UserError where there is none."""
+    path = pathlib.Path(workdir) / FILE_NAME
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: --workdir must name the directory of a training run")
+    return ConfigDict(json.loads(path.read_text())).lock()
+
+
+def flatten(config, prefix=""):
+    """{"model.num_slots": 7, ...} of a nested dict."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def check_continuation(config, workdir):
+    """Raise UserError when `workdir` holds a run whose config computes something else."""
+    if not (pathlib.Path(workdir) / FILE_NAME).is_file():
+        return
+    before, now = flatten(load_config(workdir).to_dict()), flatten(config.to_dict())
+    for key in sorted(before.keys() | now.keys()):
+        if not key.startswith(FREE_KEYS) and before.get(key) != now.get(key):
+            raise UserError(
+                f"{workdir} holds a run with config.{key}={before.get(key)}, not {now.get(key)}: "
+                "give the same value to continue it, or another --workdir"
+            )
+
+
+def check_config(config):
+    """Raise UserError on what would fail later: batches, steps, sizes."""
+    devices.check_batch_size(config.batch_size, "batch_size", config.accumulation)
+    devices.check_batch_size(config.evaluation.batch_size, "evaluation.batch_size")
+    for key in ("steps", "log_every", "model.num_slots", "model.num_iterations", "evaluation.every"):
+        value = flatten(config.to_dict())[key]
+        if value < 1:
+            raise UserError(f"config.{key}={value}: must be at least 1")

@@ -1,0 +1,82 @@
+"""Everything that knows about devices and hosts: jit on one, pmap on several."""
+
+import functools
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from dias_jax.errors import UserError
+
+AXIS = "batch"  # of pmap
+
+
+def initialize_hosts():
+    """Join the other hosts of a cluster; call before anything else touches a device."""
+    jax.distributed.initialize()
+
+
+def is_main_process():
+    """Whether this host writes files."""
+    return jax.process_index() == 0
+
+
+def host_shard():
+    """(index, count) of this host among all, for the data pipeline."""
+    return jax.process_index(), jax.process_count()
+
+
+def any_host(flag):
+    """Whether `flag` is true on any host; all hosts must call."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def check_batch_size(size, key, parts=1):
+    """Raise UserError unless `size` samples split evenly over devices (and parts on each)."""
+    count = jax.device_count() * parts
+    if size < 1 or size % count:
+        what = f"{jax.device_count()} device(s)" + (f" x {parts} parts" if parts > 1 else "")
+        raise UserError(f"config.{key}={size} does not divide over {what}: use a multiple of {count}")
+
+
+def compile_step(step, donate=False, split_results=False):
+    """Compile `step(state, batch, rng, *, axis_name)` for all devices.
+
+    One device: jit. Several: pmap over `AXIS`; state and key are replicated, the batch is split
+    along its first axis. The first result is replicated, and so is the second, unless
+    `split_results`: then it is split like the batch (see `to_host`). `donate`: the state's
+    buffers are reused.
+    """
+    donated = (0,) if donate else ()
+    if jax.device_count() == 1:
+        return jax.jit(functools.partial(step, axis_name=None), donate_argnums=donated)
+    parallel = jax.pmap(
+        functools.partial(step, axis_name=AXIS),
+        axis_name=AXIS,
+        in_axes=(None, 0, None),
+        out_axes=(None, 0 if split_results else None),
+        donate_argnums=donated,
+    )
+
+    def run(state, batch, rng):
+        count = jax.local_device_count()
+        return parallel(
+            state, {k: x.reshape(count, -1, *x.shape[1:]) for k, x in batch.items()}, rng
+        )
+
+    return run
+
+
+def to_host(tree):
+    """This host's part of a result that was split like the batch: numpy arrays (B, ...)."""
+    if jax.device_count() == 1:
+        return jax.device_get(tree)
+
+    def merge(array):
+        shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start or 0)
+        parts = [np.asarray(shard.data) for shard in shards]
+        return np.concatenate([part.reshape(-1, *part.shape[2:]) for part in parts])
+
+    return jax.tree.map(merge, tree)

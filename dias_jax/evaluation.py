@@ -1,0 +1,64 @@
+"""Metrics of a whole split, exact whatever the batch size and number of devices."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from data_pipelines import pipeline
+from dias_jax import devices
+from dias_jax.metrics import METRICS
+from dias_jax.steps import eval_step
+
+
+def compile_evaluation(config, model, num_masks):
+    """`eval_step` for a config, compiled for all devices."""
+    step = functools.partial(
+        eval_step, model=model, num_masks=num_masks, distillation=config.loss.distillation
+    )
+    return devices.compile_step(step, split_results=True)
+
+
+def evaluate(step, variables, config, split, on_batch=None):
+    """Metrics of `split`, each sample once: -> ({name: value}, number of samples).
+
+    step: from `compile_evaluation`. Metrics are in percent, losses as they are. `on_batch(number,
+    batch, predictions)` sees every batch of this host; predictions are still on the device
+    (`devices.to_host`). Slots are sampled from keys that depend on the seed and the sample only.
+    """
+    batches = pipeline.evaluation_batches(
+        config.data,
+        split,
+        config.evaluation.batch_size,
+        shard=devices.host_shard(),
+        limit=config.evaluation.limit,
+        num_threads=config.data.threads,
+    )
+    rng, totals = jax.random.key(config.seed), None
+    for number, batch in enumerate(batches):
+        sums, predictions = step(variables, batch, rng)
+        totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
+        if on_batch is not None:
+            on_batch(number, batch, predictions)
+    totals = jax.device_get(totals)
+    means = {
+        name: float(total) / max(float(count), 1.0) * (100 if "/" in name else 1)
+        for name, (total, count) in totals.items()
+    }
+    return means, int(totals["reconstruction"][1])
+
+
+def score(metrics, masks):
+    """ARI + FG-ARI + mBO + mIoU of one segmentation ("decoder" or "aggregator"): the higher the
+    better checkpoint (released code)."""
+    return sum(metrics[f"{masks}/{name}"] for name in METRICS)
+
+
+def protocol(config, split):
+    """One line that says how the numbers were made; it belongs next to every one of them."""
+    size = config.data.image_size
+    return (
+        f"{config.data.name} {split}: {pipeline.protocol(config.data)}; attention upsampled "
+        f"bilinearly to {size}x{size}, argmax over slots; ARI over annotated pixels, FG-ARI over "
+        "pixels of objects, mBO and mIoU over objects and background; mean over samples"
+    )

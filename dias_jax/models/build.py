@@ -1,0 +1,67 @@
+"""From the `model` section of a config to the module."""
+
+import jax.numpy as jnp
+
+from dias_jax.errors import UserError
+from dias_jax.models.aggregator import SlotAttention
+from dias_jax.models.backbone import VisionTransformer
+from dias_jax.models.decoder import RandomOrderDecoder
+from dias_jax.models.dias import DIAS
+from dias_jax.models.initializer import SeparateGaussian, SharedGaussian
+from dias_jax.models.patch_colours import PatchColours
+from dias_jax.models.projector import Projector
+
+# Published DINOv2 sizes: width, depth, heads.
+VIT_SIZES = {"vits14": (384, 12, 6), "vitb14": (768, 12, 12), "vitl14": (1024, 24, 16)}
+REGISTERS = {"": 0, "_reg4": 4}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+INITIALIZERS = {"shared": SharedGaussian, "separate": SeparateGaussian}
+
+
+def choose(options, value, key):
+    """options[value], or a UserError that names the config key and what it may be."""
+    if value not in options:
+        allowed = ", ".join(f'"{name}"' for name in options)
+        raise UserError(f'config.{key}="{value}" is unknown: use one of {allowed}')
+    return options[value]
+
+
+def build_backbone(config):
+    """The frozen backbone of config.model.backbone."""
+    dtype = choose(DTYPES, config.dtype, "model.dtype")
+    name = config.backbone.name
+    if name == "patch_colours":
+        return PatchColours(config.backbone.width, config.backbone.patch_size)
+    transformers = {
+        f"dinov2_{size}{registers}": (*VIT_SIZES[size], REGISTERS[registers])
+        for size in VIT_SIZES
+        for registers in REGISTERS
+    }
+    options = transformers | {"patch_colours": ()}
+    width, depth, heads, num_registers = choose(options, name, "model.backbone.name")
+    return VisionTransformer(width, depth, heads, num_registers, dtype=dtype)
+
+
+def build(config):
+    """DIAS from the `model` section of an experiment's config (`experiments/base.py`).
+
+    Raises UserError on an unknown name.
+    """
+    dtype = choose(DTYPES, config.dtype, "model.dtype")
+    initializer = choose(INITIALIZERS, config.initializer, "model.initializer")
+    width = config.slot_width
+    return DIAS(
+        backbone=build_backbone(config),
+        projector=Projector(dtype=dtype),
+        initializer=initializer(config.num_slots, width),
+        aggregator=SlotAttention(
+            width, 4 * width, config.num_iterations, config.bilevel, dtype=dtype
+        ),
+        decoder=RandomOrderDecoder(
+            config.decoder.num_tokens, config.decoder.num_layers, config.decoder.heads, dtype
+        ),
+        input_scale=config.backbone.input_scale,
+        uniform_probability=config.decoder.uniform_probability,
+        fixed_visible=config.decoder.fixed_visible,
+        evaluation_sees_tokens=config.decoder.evaluation_sees_tokens,
+    )

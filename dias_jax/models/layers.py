@@ -1,0 +1,116 @@
+"""Layers with PyTorch's numerics: initial distributions, epsilons, exact GELU, GRU biases."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+LAYER_NORM_EPSILON = 1e-5  # PyTorch's default; the ViT backbone uses 1e-6
+
+# U(-1/sqrt(fan_in), 1/sqrt(fan_in)): what torch.nn.Linear starts from.
+linear_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+xavier_init = nn.initializers.xavier_uniform()
+
+
+def gelu(x):
+    """Exact (erf) GELU, any shape."""
+    return 0.5 * x * (1 + jax.lax.erf(x * 0.5**0.5))
+
+
+def uniform_init(bound):
+    """Initialiser that draws from U(-bound, bound)."""
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+# Affine map of the last axis, (..., in) -> (..., features); biases start at zero.
+Linear = functools.partial(nn.Dense, kernel_init=linear_init)
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation of the last axis, computed in float32 whatever the compute dtype."""
+
+    epsilon: float = LAYER_NORM_EPSILON
+    use_bias: bool = True
+    dtype: jnp.dtype = jnp.float32  # of the result
+
+    @nn.compact
+    def __call__(self, x):
+        width = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (width,))
+        x = x.astype(jnp.float32)
+        mean = x.mean(-1, keepdims=True)
+        variance = jnp.square(x - mean).mean(-1, keepdims=True)
+        y = (x - mean) * jax.lax.rsqrt(variance + self.epsilon) * scale
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (width,))
+        return y.astype(self.dtype)
+
+
+class Mlp(nn.Module):
+    """Linear, exact GELU, Linear: (..., in) -> (..., features)."""
+
+    hidden: int
+    features: int
+    use_bias: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        linear = {"use_bias": self.use_bias, "dtype": self.dtype}
+        x = gelu(Linear(self.hidden, name="hidden", **linear)(x))
+        return Linear(self.features, name="output", **linear)(x)
+
+
+class GruCell(nn.Module):
+    """Gated recurrent unit with both bias vectors, gates in float32: (..., D) -> (..., D)."""
+
+    features: int
+    dtype: jnp.dtype = jnp.float32  # of the two matrix products
+
+    @nn.compact
+    def __call__(self, update, state):
+        width = 3 * self.features
+        # PyTorch draws all three gates' weights from U(-1/sqrt(D), 1/sqrt(D)).
+        init = uniform_init(self.features**-0.5)
+        linear = {"dtype": self.dtype, "kernel_init": init}
+        from_update = nn.Dense(width, name="input", **linear)(update).astype(jnp.float32)
+        from_state = nn.Dense(width, name="state", **linear)(state).astype(jnp.float32)
+        update_r, update_z, update_n = jnp.split(from_update, 3, axis=-1)
+        state_r, state_z, state_n = jnp.split(from_state, 3, axis=-1)
+        reset = nn.sigmoid(update_r + state_r)
+        keep = nn.sigmoid(update_z + state_z)
+        candidate = jnp.tanh(update_n + reset * state_n)
+        return (1 - keep) * candidate + keep * state.astype(jnp.float32)
+
+
+def split_heads(x, heads):
+    """(B, N, C) -> (B, N, heads, C / heads)."""
+    return x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads)
+
+
+def merge_heads(x):
+    """(B, N, heads, width) -> (B, N, heads * width)."""
+    return x.reshape(*x.shape[:-2], -1)
+
+
+def attention_weights(query, key, key_mask=None):
+    """Softmax over keys of scaled dot products, in float32.
+
+    query (B, N, heads, width), key (B, M, heads, width), key_mask (B, M) bool or None
+    -> (B, heads, N, M) float32; masked keys get exactly zero.
+    """
+    scale = query.shape[-1] ** -0.5
+    logits = jnp.einsum("bnhc,bmhc->bhnm", query * scale, key).astype(jnp.float32)
+    if key_mask is not None:
+        logits = jnp.where(key_mask[:, None, None, :], logits, -jnp.inf)
+    return nn.softmax(logits, axis=-1)
+
+
+def apply_attention(weights, value):
+    """weights (B, heads, N, M), value (B, M, heads, width) -> (B, N, heads * width)."""
+    return merge_heads(jnp.einsum("bhnm,bmhc->bnhc", weights.astype(value.dtype), value))

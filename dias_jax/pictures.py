@@ -1,0 +1,72 @@
+"""Pictures of what slots have found."""
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw
+
+TILE = 128  # pixels, side of one picture in an overview
+TITLE = 14  # pixels, height of a column's title
+GAP = 2  # pixels between tiles
+
+
+def colours(count):
+    """`count` distinct colours: (count, 3) uint8; more than 20 repeat."""
+    table = np.asarray(matplotlib.colormaps["tab20"].colors)
+    order = [*range(0, 20, 2), *range(1, 20, 2)]  # strong colours first
+    return (table[order][np.arange(count) % 20] * 255).astype(np.uint8)
+
+
+def overlay(image, segments, strength=0.6):
+    """Paint segments over an image: (H, W, 3) uint8, (H, W) int -> (H, W, 3) uint8.
+
+    Segment -1 stays unpainted; borders between segments are white.
+    """
+    painted = colours(segments.max() + 1)[segments] if segments.max() >= 0 else image
+    mixed = (1 - strength) * image + strength * painted
+    mixed = np.where(segments[..., None] < 0, image, mixed)
+    border = np.zeros(segments.shape, bool)
+    border[1:] |= segments[1:] != segments[:-1]
+    border[:, 1:] |= segments[:, 1:] != segments[:, :-1]
+    mixed[border] = 255
+    return mixed.astype(np.uint8)
+
+
+def spotlight(image, attention):
+    """Light an image by one slot's attention: (H, W, 3) uint8, (h, w) in [0, 1] -> uint8."""
+    height, width = image.shape[:2]
+    light = Image.fromarray((255 * np.clip(attention, 0, 1)).astype(np.uint8))
+    light = np.asarray(light.resize((width, height), Image.BILINEAR), np.float32) / 255
+    return (image * (0.15 + 0.85 * light[..., None])).astype(np.uint8)
+
+
+def overview(batch, predictions, count):
+    """One row a sample: image, ground truth, both segmentations, each slot's attention.
+
+    batch and predictions: as `eval_step` takes and gives them, in numpy -> PIL image.
+    """
+    rows = []
+    for i in range(min(count, len(batch["image"]))):
+        image = batch["image"][i]
+        row = [image, overlay(image, batch["mask"][i].astype(int) - 1)]
+        row += [overlay(image, predictions[name][i].astype(int)) for name in MASKS]
+        row += [spotlight(image, slot) for slot in predictions["decoder_attention"][i]]
+        rows.append(row)
+    num_slots = len(rows[0]) - 2 - len(MASKS)
+    titles = ["image", "ground truth", *MASKS, *(f"slot {i}" for i in range(num_slots))]
+    return grid(rows, titles)
+
+
+MASKS = ("decoder", "aggregator")
+
+
+def grid(rows, titles):
+    """Tiles with a title over each column: lists of (H, W, 3) uint8 -> PIL image."""
+    step = TILE + GAP
+    canvas = Image.new("RGB", (step * len(titles) - GAP, TITLE + step * len(rows)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, title in enumerate(titles):
+        draw.text((column * step + 2, 1), title, fill="black")
+        for line, row in enumerate(rows):
+            tile = Image.fromarray(row[column]).resize((TILE, TILE), Image.BILINEAR)
+            canvas.paste(tile, (column * step, TITLE + line * step))
+    return canvas

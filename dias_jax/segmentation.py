@@ -1,0 +1,13 @@
+"""From attention on tokens to a segmentation of pixels."""
+
+import jax.numpy as jnp
+
+from dias_jax.models.resize import bilinear_upsample
+
+
+def segment(attention, size):
+    """The slot with the largest upsampled attention at each pixel.
+
+    attention (B, S, h, w) float32, size (H, W) -> (B, H, W) int32 slot indices. Released code.
+    """
+    return bilinear_upsample(attention, size).argmax(1)

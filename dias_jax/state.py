@@ -1,0 +1,48 @@
+"""Everything a training run carries from step to step."""
+
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+
+from dias_jax.weights import load_backbone
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Step counter, trained parameters, optimiser state and the frozen backbone."""
+
+    step: jax.Array  # scalar int32, number of finished optimiser steps
+    params: Any
+    optimizer_state: Any
+    backbone: Any  # the frozen backbone's collection: never updated, never checkpointed
+
+    @property
+    def variables(self):
+        """What `model.apply` takes."""
+        return {"params": self.params, "backbone": self.backbone}
+
+
+def initialize(model, key, image_size):
+    """Random variables {"params", "backbone"} of a model for square images of that many pixels."""
+    images = jnp.zeros((1, image_size, image_size, 3))
+    streams = dict(zip(("params", "slots", "decoder"), jax.random.split(key, 3)))
+    return jax.jit(lambda streams: model.init(streams, images, train=True))(streams)
+
+
+def create_state(config, model, optimizer):
+    """The state at step 0: -> (TrainState, identity of the backbone's weights).
+
+    Raises UserError when the backbone's weight file is missing or does not fit.
+    """
+    variables = initialize(model, jax.random.key(config.seed), config.data.image_size)
+    params = variables["params"]
+    backbone, identity = load_backbone(config, variables["backbone"]["params"])
+    state = TrainState(
+        step=jnp.int32(0),
+        params=params,
+        optimizer_state=optimizer.init(params),
+        backbone={"params": jax.tree.map(jnp.asarray, backbone)},
+    )
+    return state, identity

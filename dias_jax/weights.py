@@ -1,0 +1,48 @@
+"""The frozen backbone's weights: from a file, or random when that is said explicitly."""
+
+import hashlib
+import pathlib
+
+import jax
+
+from dias_jax.errors import UserError
+from dias_jax.interop import load_dinov2
+
+RANDOM = "random"
+
+
+def load_backbone(config, random_params):
+    """Backbone parameters for a config, and an identity that tells them apart.
+
+    `random_params` are what the module starts from: used where config.model.backbone.weights is
+    "random" or where the backbone has no parameters. -> (params, identity); the identity is
+    "none", "random, seed N" or "sha256:..." of the file. Raises UserError when the file is
+    missing or does not fit the model.
+    """
+    if not jax.tree.leaves(random_params):
+        return random_params, "none"
+    path = config.model.backbone.weights
+    if path == RANDOM:
+        return random_params, f"random, seed {config.seed}"
+    if not pathlib.Path(path).is_file():
+        raise UserError(
+            f"weight file {path} does not exist: put a DINOv2 checkpoint of "
+            f"{config.model.backbone.name} there, name another with "
+            "--config.model.backbone.weights=FILE, or say =random"
+        )
+    params = load_dinov2(path)
+    check_same_shapes(params, random_params, path)
+    digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+    return params, f"sha256:{digest}"
+
+
+def check_same_shapes(params, expected, path):
+    """Raise UserError naming the first parameter that differs from what the model has."""
+    found = {jax.tree_util.keystr(k): x.shape for k, x in jax.tree.leaves_with_path(params)}
+    wanted = {jax.tree_util.keystr(k): x.shape for k, x in jax.tree.leaves_with_path(expected)}
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise UserError(
+                f"{path} does not fit config.model.backbone.name: {name} is {found.get(name)} "
+                f"in the file and {wanted.get(name)} in the model"
+            )
