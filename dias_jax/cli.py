@@ -1,11 +1,15 @@
 """How every command starts: absl flags, user errors as one line, honest exit codes."""
 
+import argparse
 import os
 import sys
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 
+from dias_jax.config import load_config
 from dias_jax.errors import UserError
+from experiments import base
 
 HELP = {"-h", "-help", "--help", "-helpfull", "--helpfull", "-helpshort", "--helpshort"}
 
@@ -14,18 +18,44 @@ def parse_flags(arguments):
     """Parse absl flags; whatever is wrong with them becomes one UserError."""
     try:
         rest = flags.FLAGS(arguments)
-        if flags.FLAGS["verbosity"].using_default_value:
-            logging.set_verbosity(logging.WARNING)  # the libraries' running commentary
-        return rest
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        message = " ".join(str(error).replace("\n", " ").strip("'\"").split())
-        raise UserError(f"{message} (see --help)") from error
+        if "config" in flags.FLAGS and flags.FLAGS["config"].value is not None:
+            flags.FLAGS["config"].value.keys()  # a file that failed to load speaks up here
+    except (AttributeError, KeyError) as error:
+        raise UserError(f"config: no such key: {error} (experiments/base.py has all)") from error
+    except (flags.Error, TypeError, ValueError, OSError) as error:
+        raise UserError(f"{str(error).strip().splitlines()[-1].strip()} (see --help)") from error
+    if flags.FLAGS["verbosity"].using_default_value:
+        logging.set_verbosity(logging.WARNING)  # the libraries' running commentary
+    return rest
 
 
-def run(main):
-    """Run `main(arguments)`; exits 0, or 2 after one line on stderr for a UserError."""
+def define_run_flags():
+    """--workdir of a finished or running run, and --config.KEY=VALUE on top of its config."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--workdir")
+    workdir = parser.parse_known_args()[0].workdir
+    flags.DEFINE_string("workdir", None, "directory of a training run")
+    # absl needs the config before it parses; without a run, base.py serves --help.
+    config = base.get_config() if workdir is None else load_config(workdir)
+    config_flags.DEFINE_config_dict("config", config, "the run's config; change keys by name")
+
+
+def require(*names):
+    """Raise UserError for the first of these flags that was not given."""
+    for name in names:
+        if flags.FLAGS[name].value is None:
+            raise UserError(f"--{name} is missing (see --help)")
+
+
+def run(main, on_a_run=False):
+    """Run `main(arguments)`; exits 0, or 2 after one line on stderr for a UserError.
+
+    `on_a_run`: the command works on a training run (see `define_run_flags`).
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of XLA's C++ log
     try:
+        if on_a_run:
+            define_run_flags()
         app.run(main, flags_parser=parse_flags)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -12,6 +12,16 @@ FILE_NAME = "config.json"
 # What may differ between a run and its continuation without changing what is computed.
 FREE_KEYS = ("log_every", "evaluation.", "data.data_dir", "data.threads", "model.backbone.weights")
 
+# Counts of which at least one is needed.
+POSITIVE_KEYS = (
+    "steps",
+    "accumulation",
+    "log_every",
+    "model.num_slots",
+    "model.num_iterations",
+    "evaluation.every",
+)
+
 
 def save_config(config, workdir):
     """Write `config` to config.json in `workdir`."""
@@ -23,7 +33,7 @@ def load_config(workdir):
     """The config of a work directory. Raises UserError where there is none."""
     path = pathlib.Path(workdir) / FILE_NAME
     if not path.is_file():
-        raise UserError(f"{path} does not exist: --workdir must name the directory of a training run")
+        raise UserError(f"{path} does not exist: --workdir must name a training run's directory")
     return ConfigDict(json.loads(path.read_text())).lock()
 
 
@@ -53,9 +63,9 @@ def check_continuation(config, workdir):
 
 def check_config(config):
     """Raise UserError on what would fail later: batches, steps, sizes."""
+    values = flatten(config.to_dict())
+    for key in POSITIVE_KEYS:
+        if values[key] < 1:
+            raise UserError(f"config.{key}={values[key]}: must be at least 1")
     devices.check_batch_size(config.batch_size, "batch_size", config.accumulation)
     devices.check_batch_size(config.evaluation.batch_size, "evaluation.batch_size")
-    for key in ("steps", "log_every", "model.num_slots", "model.num_iterations", "evaluation.every"):
-        value = flatten(config.to_dict())[key]
-        if value < 1:
-            raise UserError(f"config.{key}={value}: must be at least 1")

@@ -37,8 +37,10 @@ def check_batch_size(size, key, parts=1):
     """Raise UserError unless `size` samples split evenly over devices (and parts on each)."""
     count = jax.device_count() * parts
     if size < 1 or size % count:
-        what = f"{jax.device_count()} device(s)" + (f" x {parts} parts" if parts > 1 else "")
-        raise UserError(f"config.{key}={size} does not divide over {what}: use a multiple of {count}")
+        over = f"{jax.device_count()} device(s)" + (f" x {parts} parts" if parts > 1 else "")
+        raise UserError(
+            f"config.{key}={size} does not split over {over}: try a multiple of {count}"
+        )
 
 
 def compile_step(step, donate=False, split_results=False):

@@ -14,7 +14,6 @@ from data_pipelines import pipeline
 from dias_jax import devices, pictures
 from dias_jax.checkpoint import Checkpoints
 from dias_jax.config import check_config, check_continuation, save_config
-from dias_jax.errors import UserError
 from dias_jax.evaluation import compile_evaluation, evaluate, protocol, score
 from dias_jax.models import build
 from dias_jax.optimizer import build_optimizer, learning_rate_schedule

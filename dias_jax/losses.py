@@ -33,9 +33,7 @@ def self_distillation_per_sample(attention, form="released"):
     elif form == "cross_entropy":
         log_student = jnp.log(student + TINY)
     else:
-        raise UserError(
-            f'loss.distillation="{form}" is unknown: use "released" or "cross_entropy"'
-        )
+        raise UserError(f'loss.distillation="{form}" is unknown: use "released" or "cross_entropy"')
     return -(teacher * log_student).sum(1).mean((1, 2))
 
 

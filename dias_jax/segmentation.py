@@ -1,7 +1,5 @@
 """From attention on tokens to a segmentation of pixels."""
 
-import jax.numpy as jnp
-
 from dias_jax.models.resize import bilinear_upsample
 
 

@@ -1,5 +1,6 @@
 """Everything a training run carries from step to step."""
 
+import functools
 from typing import Any
 
 import flax
@@ -28,17 +29,23 @@ def initialize(model, key, image_size):
     """Random variables {"params", "backbone"} of a model for square images of that many pixels."""
     images = jnp.zeros((1, image_size, image_size, 3))
     streams = dict(zip(("params", "slots", "decoder"), jax.random.split(key, 3)))
-    return jax.jit(lambda streams: model.init(streams, images, train=True))(streams)
+    return model.init(streams, images, train=True)
 
 
 def create_state(config, model, optimizer):
     """The state at step 0: -> (TrainState, identity of the backbone's weights).
 
-    Raises UserError when the backbone's weight file is missing or does not fit.
+    Raises UserError, before anything is compiled, when sizes do not fit or the backbone's weight
+    file is missing or does not fit.
     """
-    variables = initialize(model, jax.random.key(config.seed), config.data.image_size)
+    start = functools.partial(initialize, model, image_size=config.data.image_size)
+    key = jax.random.key(config.seed)
+    shapes = jax.eval_shape(start, key)
+    backbone, identity = load_backbone(config, shapes["backbone"]["params"])
+    variables = jax.jit(start)(key)
     params = variables["params"]
-    backbone, identity = load_backbone(config, variables["backbone"]["params"])
+    if backbone is None:
+        backbone = variables["backbone"]["params"]
     state = TrainState(
         step=jnp.int32(0),
         params=params,

@@ -8,7 +8,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from dias_jax import devices
-from dias_jax.cli import run
+from dias_jax.cli import require, run
 from dias_jax.errors import UserError
 from dias_jax.loop import train
 
@@ -19,9 +19,7 @@ HOSTS = flags.DEFINE_bool("hosts", False, "join the other hosts of a cluster (TP
 
 def main(arguments):
     """Check the flags and train."""
-    for flag in ("config", "workdir"):
-        if flags.FLAGS[flag].value is None:
-            raise UserError(f"--{flag} is missing (see --help)")
+    require("config", "workdir")
     if HOSTS.value:
         devices.initialize_hosts()
     try:

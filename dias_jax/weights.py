@@ -11,27 +11,27 @@ from dias_jax.interop import load_dinov2
 RANDOM = "random"
 
 
-def load_backbone(config, random_params):
+def load_backbone(config, expected):
     """Backbone parameters for a config, and an identity that tells them apart.
 
-    `random_params` are what the module starts from: used where config.model.backbone.weights is
-    "random" or where the backbone has no parameters. -> (params, identity); the identity is
-    "none", "random, seed N" or "sha256:..." of the file. Raises UserError when the file is
-    missing or does not fit the model.
+    `expected`: parameters of the backbone module, or their shapes. -> (params, identity); params
+    is None where the module's own start is to be used: config.model.backbone.weights is "random",
+    or there are no parameters. The identity is "none", "random, seed N" or "sha256:..." of the
+    file. Raises UserError when the file is missing or does not fit the model.
     """
-    if not jax.tree.leaves(random_params):
-        return random_params, "none"
+    if not jax.tree.leaves(expected):
+        return None, "none"
     path = config.model.backbone.weights
     if path == RANDOM:
-        return random_params, f"random, seed {config.seed}"
+        return None, f"random, seed {config.seed}"
     if not pathlib.Path(path).is_file():
         raise UserError(
-            f"weight file {path} does not exist: put a DINOv2 checkpoint of "
+            f'weight file "{path}" does not exist: put a DINOv2 checkpoint of '
             f"{config.model.backbone.name} there, name another with "
             "--config.model.backbone.weights=FILE, or say =random"
         )
     params = load_dinov2(path)
-    check_same_shapes(params, random_params, path)
+    check_same_shapes(params, expected, path)
     digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
     return params, f"sha256:{digest}"
 

@@ -3,8 +3,15 @@
 import numpy as np
 
 from dias_jax.errors import UserError
-from dias_jax.interop.tensors import linear, norm, read_tensors, refuse_leftovers
-from dias_jax.interop.tensors import Entry, to_jax, to_torch
+from dias_jax.interop.tensors import (
+    Entry,
+    linear,
+    norm,
+    read_tensors,
+    refuse_leftovers,
+    to_jax,
+    to_torch,
+)
 
 UNUSED = ("norm.weight", "norm.bias", "mask_token")  # the final norm is never applied
 

@@ -1,8 +1,16 @@
 """Checkpoints of the PyTorch reference, in both directions."""
 
 from dias_jax.interop.dinov2 import backbone_from_torch, backbone_to_torch, count_layers
-from dias_jax.interop.tensors import linear, norm, read_tensors, refuse_leftovers, write_tensors
-from dias_jax.interop.tensors import Entry, to_jax, to_torch
+from dias_jax.interop.tensors import (
+    Entry,
+    linear,
+    norm,
+    read_tensors,
+    refuse_leftovers,
+    to_jax,
+    to_torch,
+    write_tensors,
+)
 from dias_jax.models.aggregator import SlotAttention
 from dias_jax.models.backbone import VisionTransformer
 from dias_jax.models.decoder import RandomOrderDecoder

@@ -5,8 +5,14 @@ import jax
 import jax.numpy as jnp
 
 from dias_jax.errors import UserError
-from dias_jax.models.layers import LayerNorm, Linear, Mlp
-from dias_jax.models.layers import apply_attention, attention_weights, split_heads
+from dias_jax.models.layers import (
+    LayerNorm,
+    Linear,
+    Mlp,
+    apply_attention,
+    attention_weights,
+    split_heads,
+)
 
 EPSILON = 1e-6  # DINOv2's layer norms
 

@@ -49,9 +49,14 @@ def build(config):
     """
     dtype = choose(DTYPES, config.dtype, "model.dtype")
     initializer = choose(INITIALIZERS, config.initializer, "model.initializer")
-    width = config.slot_width
+    width, backbone = config.slot_width, build_backbone(config)
+    if backbone.width % config.decoder.heads:
+        raise UserError(
+            f"config.model.decoder.heads={config.decoder.heads} does not divide the feature "
+            f"width {backbone.width}"
+        )
     return DIAS(
-        backbone=build_backbone(config),
+        backbone=backbone,
         projector=Projector(dtype=dtype),
         initializer=initializer(config.num_slots, width),
         aggregator=SlotAttention(

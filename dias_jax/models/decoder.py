@@ -4,8 +4,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dias_jax.models.layers import LayerNorm, Linear, Mlp
-from dias_jax.models.layers import apply_attention, attention_weights, split_heads, xavier_init
+from dias_jax.models.layers import (
+    LayerNorm,
+    Linear,
+    Mlp,
+    apply_attention,
+    attention_weights,
+    split_heads,
+    xavier_init,
+)
 
 
 def sample_token_order(keys, num_tokens):

@@ -5,6 +5,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dias_jax.errors import UserError
 from dias_jax.models.decoder import sample_num_visible, sample_token_order
 from dias_jax.models.resize import bicubic_resize
 
@@ -28,10 +29,11 @@ class DIAS(nn.Module):
     images (B, H, W, 3) float32, ImageNet-normalised -> DIASOutput (paper, Fig. 2; released code).
 
     Trained parameters are in the collection "params"; those of the frozen backbone are apart, in
-    the collection "backbone", and get no gradient and no optimiser state. What is sampled may be handed in instead: initial_slots
-    (B, S, D), token_order (B, N) int, num_visible (B,) int. Random streams: "slots" and
-    "decoder", one key a sample, folded with `sample_index` (B,) int (default 0 ... B - 1), so
-    that a sample's random numbers do not depend on the batch or device it lands on.
+    the collection "backbone", and get no gradient and no optimiser state. What is sampled may be
+    handed in instead: initial_slots (B, S, D), token_order (B, N) int, num_visible (B,) int.
+    Random streams: "slots" and "decoder", one key a sample, folded with `sample_index` (B,) int
+    (default 0 ... B - 1), so that a sample's random numbers do not depend on the batch or device
+    it lands on.
     """
 
     backbone: nn.Module
@@ -58,6 +60,11 @@ class DIAS(nn.Module):
             sample_index = jnp.arange(images.shape[0])
         features = self.extract_features(images)  # (B, h, w, C)
         batch, h, w, width = features.shape
+        if h * w != self.decoder.num_tokens:
+            raise UserError(
+                f"images of {images.shape[1]}x{images.shape[2]} pixels give {h * w} tokens: set "
+                f"model.decoder.num_tokens={h * w} (now {self.decoder.num_tokens})"
+            )
         tokens = features.reshape(batch, h * w, width)
         if initial_slots is None:
             keys = self.sample_keys("slots", sample_index)

@@ -12,9 +12,7 @@ def bicubic_resize(images, scale):
         return images
     batch, height, width, channels = images.shape
     shape = (batch, int(height * scale), int(width * scale), channels)
-    return jax.image.resize(
-        images, shape, jax.image.ResizeMethod.CUBIC_PYTORCH, antialias=False
-    )
+    return jax.image.resize(images, shape, jax.image.ResizeMethod.CUBIC_PYTORCH, antialias=False)
 
 
 def bilinear_upsample(maps, size):

@@ -1,0 +1,169 @@
+"""Batches for training and evaluation, as dicts of numpy arrays with leading axis B.
+
+  "image" uint8 (B, H, W, 3), "index" int32 (B,): the sample's number in its split;
+  evaluation adds "mask" uint8 (B, H, W), 0 = not annotated, 1 = background, 2.. = objects, and
+  "valid" bool (B,), False for the samples that only fill the last batch.
+
+A batch is a pure function of its number: which samples, in which order and view does not depend on
+the number of threads and hosts, nor on where reading started.
+"""
+
+import functools
+import os
+import pathlib
+
+import grain
+import numpy as np
+
+from data_pipelines import shapes, transforms
+from data_pipelines.records import PreparedSplit
+from dias_jax.errors import UserError
+
+# Where TensorFlow Datasets puts what `data_pipelines.prepare` built, below the data directory.
+PREPARED = {"coco": "coco_panoptic/1.0.0"}
+WITHOUT_BUILDER = ("voc", "clevrtex")
+
+
+def open_split(data_config, split, with_masks=True):
+    """Opens one split of the configured data set for random access.
+
+    Args:
+      data_config: `name`, `data_dir`, `image_size` and `seed` are read.
+      split: "train" or "validation"; shapes have "test" too.
+      with_masks: whether samples carry a mask.
+
+    Returns:
+      A source: `len(source)`, `source[i]` -> dict of image, index and mask, and `source.num_masks`,
+      the static bound on ground-truth masks, background included.
+
+    Raises:
+      UserError: unknown data set or split, or a data set that is not prepared.
+    """
+    name = data_config.name
+    if name == "shapes":
+        return shapes.Shapes(split, data_config.image_size, data_config.seed)
+    if name in WITHOUT_BUILDER:
+        raise UserError(f"data set {name!r} cannot be prepared yet: it has no builder so far")
+    if name not in PREPARED:
+        known = ", ".join(["shapes", *PREPARED])
+        raise UserError(f"unknown data set {name!r}: choose one of {known}")
+    directory = pathlib.Path(data_config.data_dir or ".") / PREPARED[name]
+    if not (directory / "dataset_info.json").is_file():
+        raise UserError(
+            f"data set {name!r} is not prepared in {data_config.data_dir!r}: run python -m "
+            f"data_pipelines.prepare {name} --source=DIR --data_dir={data_config.data_dir or 'DIR'}"
+        )
+    return PreparedSplit(directory, split, with_masks)
+
+
+def protocol(data_config):
+    """Returns one line that says what the evaluation sees; it belongs next to every number."""
+    size = data_config.image_size
+    if data_config.name == "shapes":
+        return f"whole scene drawn at {size}, background counted"
+    return f"centre square crop, resize {size}, background counted"
+
+
+def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num_threads=None):
+    """Returns an endless iterator over training batches.
+
+    Every epoch is shuffled anew. A batch may span the end of an epoch: nothing is left out.
+
+    Args:
+      data_config: as for `open_split`, and `crop_scale`, `flip` of the random view.
+      batch_size: samples of a batch over all hosts.
+      seed: decides order and views.
+      start_step: number of the first batch; the same as skipping that many.
+      shard: this host's number and the number of hosts. The hosts' parts of batch k together hold
+        the same samples in the same views as batch k of a single host.
+      num_threads: readers; None: one for each processor core, at most 16.
+
+    Raises:
+      UserError: fewer samples than a batch, or the hosts do not divide the batch. Iterating raises
+        it for a damaged image, naming it.
+    """
+    source = open_split(data_config, "train", with_masks=False)
+    if len(source) < batch_size:
+        raise UserError(
+            f"batch size {batch_size} is larger than the training split of {len(source)} samples"
+        )
+    local_size = _local_batch_size(batch_size, shard)
+    host, num_hosts = shard
+    view = functools.partial(_training_sample, data_config=data_config)
+    # The random view comes before the host's share is taken: its key is the global position.
+    samples = grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(view)
+    samples = samples[start_step * batch_size + host :: num_hosts]
+    return _read(samples, local_size, num_threads)
+
+
+def evaluation_batches(data_config, split, batch_size, shard=(0, 1), limit=0, num_threads=None):
+    """Returns an iterator over a split, each sample once over all hosts.
+
+    All hosts get the same number of batches of the same shape. What fills the last one repeats the
+    last sample and has valid = False.
+
+    Args:
+      data_config: as for `open_split`.
+      split: the split's name.
+      batch_size: samples of a batch over all hosts.
+      shard: this host's number and the number of hosts.
+      limit: only the first so many samples; 0: all.
+      num_threads: readers; None: one for each processor core, at most 16.
+
+    Raises:
+      UserError: the hosts do not divide the batch. Iterating raises it for a damaged image.
+    """
+    source = open_split(data_config, split)
+    local_size = _local_batch_size(batch_size, shard)
+    host, num_hosts = shard
+    num_samples = min(limit or len(source), len(source))
+    num_batches = -(-num_samples // batch_size)
+    sample = functools.partial(
+        _evaluation_sample, source=source, num_samples=num_samples, data_config=data_config
+    )
+    samples = grain.MapDataset.range(num_batches * batch_size).map(sample)[host::num_hosts]
+    return _read(samples, local_size, num_threads)
+
+
+def _training_sample(sample, rng, data_config):
+    image = sample["image"]
+    if data_config.name != "shapes":
+        image, _ = transforms.training_view(
+            image,
+            None,
+            rng,
+            size=data_config.image_size,
+            crop_scale=tuple(data_config.crop_scale),
+            flip=data_config.flip,
+        )
+    return {"image": image, "index": np.int32(sample["index"])}
+
+
+def _evaluation_sample(position, source, num_samples, data_config):
+    sample = source[min(int(position), num_samples - 1)]
+    image, mask = sample["image"], sample["mask"]
+    if data_config.name != "shapes":
+        image, mask = transforms.evaluation_view(image, mask, size=data_config.image_size)
+    return {
+        "image": image,
+        "mask": mask,
+        "index": np.int32(sample["index"]),
+        "valid": np.bool_(position < num_samples),
+    }
+
+
+def _local_batch_size(batch_size, shard):
+    num_hosts = shard[1]
+    if batch_size % num_hosts:
+        raise UserError(f"batch size {batch_size} is not divisible by the {num_hosts} hosts")
+    return batch_size // num_hosts
+
+
+def _read(samples, batch_size, num_threads):
+    """Reads ahead with threads, which keep the order, and groups samples into batches."""
+    if num_threads is None:
+        num_threads = min(os.cpu_count() or 1, 16)
+    options = grain.ReadOptions(
+        num_threads=num_threads, prefetch_buffer_size=max(2 * num_threads, batch_size)
+    )
+    return iter(samples.to_iter_dataset(options).batch(batch_size, drop_remainder=True))

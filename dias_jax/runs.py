@@ -1,0 +1,37 @@
+"""A trained model from the work directory of a run."""
+
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from dias_jax.checkpoint import Checkpoints
+from dias_jax.errors import UserError
+from dias_jax.models import DIAS, build
+from dias_jax.optimizer import build_optimizer
+from dias_jax.state import create_state
+
+
+class TrainedModel(NamedTuple):
+    """What a checkpoint amounts to."""
+
+    model: DIAS
+    variables: Any  # {"params", "backbone"}
+    config: ConfigDict
+    step: int
+
+
+def open_run(workdir, config, which="best"):
+    """Load the "best" or "latest" checkpoint of `workdir`: -> TrainedModel.
+
+    `config` is that of the run, possibly with changes. Raises UserError where there is no
+    checkpoint yet, or the backbone's weights are missing or others.
+    """
+    model, optimizer = build(config.model), build_optimizer(config)
+    state, identity = create_state(config, model, optimizer)
+    checkpoints = Checkpoints(workdir, identity)
+    steps = checkpoints.steps()
+    if not steps:
+        raise UserError(f"{workdir} holds no checkpoint yet: train it first, or wait for one")
+    state = checkpoints.restore(state, steps[which])
+    checkpoints.close()
+    return TrainedModel(model, state.variables, config, steps[which])

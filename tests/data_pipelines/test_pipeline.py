@@ -1,0 +1,233 @@
+"""Batches: the same for any number of threads, hosts and restarts; errors are one clear line."""
+
+import io
+import itertools
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines import pipeline, records
+from dias_jax.errors import UserError
+
+
+@pytest.fixture(params=["shapes", "coco"])
+def config(request):
+    return request.getfixturevalue(f"{request.param}_config")
+
+
+def take(batches, count):
+    return list(itertools.islice(batches, count))
+
+
+def assert_batches_equal(first, second):
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def join(shards):
+    """Puts the samples of several hosts' batches back into the order of a single host's."""
+    return [
+        {
+            name: np.stack([part[name] for part in parts], axis=1).reshape(
+                -1, *parts[0][name].shape[1:]
+            )
+            for name in parts[0]
+        }
+        for parts in zip(*shards, strict=True)
+    ]
+
+
+def test_training_batches(config):
+    batches = take(pipeline.train_batches(config, 4, seed=1), 3)
+    for batch in batches:
+        assert set(batch) == {"image", "index"}
+        assert batch["image"].shape == (4, config.image_size, config.image_size, 3)
+        assert batch["image"].dtype == np.uint8
+        assert batch["index"].shape == (4,) and batch["index"].dtype == np.int32
+
+
+def test_training_does_not_depend_on_threads(config):
+    reference = take(pipeline.train_batches(config, 4, seed=1, num_threads=0), 6)
+    assert_batches_equal(
+        reference, take(pipeline.train_batches(config, 4, seed=1, num_threads=2), 6)
+    )
+
+
+def test_training_continues_where_it_stopped(config):
+    reference = take(pipeline.train_batches(config, 4, seed=1), 8)
+    continued = take(pipeline.train_batches(config, 4, seed=1, start_step=5), 3)
+    assert_batches_equal(reference[5:], continued)
+
+
+@pytest.mark.parametrize("num_hosts", [2, 4])
+def test_hosts_share_the_training_batch(config, num_hosts):
+    reference = take(pipeline.train_batches(config, 4, seed=1, start_step=2), 5)
+    shards = [
+        take(pipeline.train_batches(config, 4, seed=1, start_step=2, shard=(host, num_hosts)), 5)
+        for host in range(num_hosts)
+    ]
+    assert_batches_equal(reference, join(shards))
+
+
+def test_seeds_decide_order_and_views(coco_config):
+    first, second = (next(pipeline.train_batches(coco_config, 11, seed=seed)) for seed in (1, 2))
+    assert first["index"].tolist() != second["index"].tolist()
+    by_index = [
+        dict(zip(batch["index"].tolist(), batch["image"], strict=True)) for batch in (first, second)
+    ]
+    same = [np.array_equal(by_index[0][i], by_index[1][i]) for i in range(11)]
+    assert not any(same)
+
+
+def test_every_epoch_is_complete_and_shuffled_anew(coco_config):
+    batches = take(pipeline.train_batches(coco_config, 5, seed=0), 11)  # 5 epochs of 11 samples
+    order = np.concatenate([batch["index"] for batch in batches]).reshape(5, 11)
+    np.testing.assert_array_equal(np.sort(order, axis=1), np.tile(np.arange(11), (5, 1)))
+    assert len({tuple(epoch) for epoch in order}) == 5
+
+
+def test_repeated_samples_get_new_views(coco_config):
+    batches = take(pipeline.train_batches(coco_config, 11, seed=0), 2)
+    for index in range(11):
+        views = [batch["image"][batch["index"] == index][0] for batch in batches]
+        assert not np.array_equal(*views)
+
+
+@pytest.mark.parametrize("num_hosts", [1, 2, 4])
+@pytest.mark.parametrize("num_threads", [0, 2])
+def test_evaluation_shows_each_sample_once(coco_config, num_hosts, num_threads):
+    shards = [
+        list(
+            pipeline.evaluation_batches(
+                coco_config, "validation", 4, shard=(host, num_hosts), num_threads=num_threads
+            )
+        )
+        for host in range(num_hosts)
+    ]
+    batches = join(shards)
+    assert [len(shard) for shard in shards] == [2] * num_hosts
+    for batch in batches:
+        assert batch["image"].shape == (4, 24, 24, 3) and batch["image"].dtype == np.uint8
+        assert batch["mask"].shape == (4, 24, 24) and batch["mask"].dtype == np.uint8
+        assert batch["index"].dtype == np.int32 and batch["valid"].dtype == bool
+    index = np.concatenate([batch["index"] for batch in batches])
+    valid = np.concatenate([batch["valid"] for batch in batches])
+    assert index[valid].tolist() == list(range(7))
+    assert valid.tolist() == [True] * 7 + [False]
+    single = list(pipeline.evaluation_batches(coco_config, "validation", 4))
+    assert_batches_equal(single, batches)
+
+
+def test_evaluation_limit(shapes_config):
+    batches = list(pipeline.evaluation_batches(shapes_config, "validation", 4, limit=6))
+    valid = np.concatenate([batch["valid"] for batch in batches])
+    assert valid.sum() == 6 and len(batches) == 2
+
+
+def test_shapes_are_not_cropped(shapes_config):
+    source = pipeline.open_split(shapes_config, "train")
+    batch = next(pipeline.train_batches(shapes_config, 3, seed=4))
+    for index, image in zip(batch["index"], batch["image"], strict=True):
+        np.testing.assert_array_equal(image, source[index]["image"])
+
+
+def test_masks_stay_below_the_recorded_bound(config):
+    bound = pipeline.open_split(config, "validation").num_masks
+    for batch in pipeline.evaluation_batches(config, "validation", 4, limit=7):
+        assert batch["mask"].max() <= bound
+
+
+def test_protocol(shapes_config, coco_config):
+    assert pipeline.protocol(shapes_config) == "whole scene drawn at 32, background counted"
+    expected = "centre square crop, resize 24, background counted"
+    assert pipeline.protocol(coco_config) == expected
+
+
+def test_unknown_and_missing_data_sets(shapes_config, tmp_path):
+    shapes_config.data_dir = str(tmp_path)
+    for name, message in [
+        ("imagenet", "unknown data set 'imagenet': choose one of shapes, coco"),
+        ("voc", "'voc' cannot be prepared yet"),
+        ("clevrtex", "'clevrtex' cannot be prepared yet"),
+        ("coco", "python -m data_pipelines.prepare coco --source=DIR --data_dir="),
+    ]:
+        shapes_config.name = name
+        with pytest.raises(UserError, match=message) as caught:
+            pipeline.open_split(shapes_config, "train")
+        assert "\n" not in str(caught.value)
+
+
+def test_unknown_splits(config):
+    with pytest.raises(UserError, match="no split 'val': choose one of train"):
+        pipeline.open_split(config, "val")
+
+
+def test_an_unfinished_preparation_is_not_prepared(coco, shapes_config, tmp_path):
+    finished = coco.data_dir / pipeline.PREPARED["coco"]
+    shutil.copytree(finished, tmp_path / "coco_panoptic" / "incomplete.AB12CD_1.0.0")
+    shapes_config.name, shapes_config.data_dir = "coco", str(tmp_path)
+    with pytest.raises(UserError, match="not prepared"):
+        pipeline.open_split(shapes_config, "train")
+
+
+def test_batches_that_cannot_be(coco_config):
+    with pytest.raises(UserError, match="batch size 12 is larger than .* 11 samples"):
+        pipeline.train_batches(coco_config, 12, seed=0)
+    with pytest.raises(UserError, match="batch size 4 is not divisible by the 3 hosts"):
+        pipeline.train_batches(coco_config, 4, seed=0, shard=(0, 3))
+    with pytest.raises(UserError, match="batch size 4 is not divisible by the 3 hosts"):
+        pipeline.evaluation_batches(coco_config, "validation", 4, shard=(0, 3))
+
+
+@pytest.mark.parametrize("num_threads", [0, 2])
+def test_a_damaged_file_is_named(coco, coco_config, tmp_path, num_threads):
+    shutil.copytree(coco.data_dir, tmp_path / "copy")
+    coco_config.data_dir = str(tmp_path / "copy")
+    (record_file,) = (tmp_path / "copy").rglob("*-train.array_record*")
+    content = bytearray(record_file.read_bytes())
+    content[10_000:10_200] = bytes(200)  # the files are padded to 64 KiB and more; data come first
+    record_file.write_bytes(content)
+    with pytest.raises(UserError, match="of train in .*copy.* cannot be read"):
+        take(pipeline.train_batches(coco_config, 11, seed=0, num_threads=num_threads), 1)
+
+
+class DamagedSplit:
+    """A split whose images are all cut short."""
+
+    def __init__(self, encoded):
+        self.encoded = encoded
+
+    def __len__(self):
+        return 11
+
+    def __getitem__(self, index):
+        return {"image": records.decode(self.encoded, f"picture {index}"), "index": index}
+
+
+@pytest.mark.parametrize("num_threads", [0, 2])
+def test_a_damaged_image_is_named(coco, coco_config, monkeypatch, num_threads):
+    encoded = (coco.source / "train2017" / "train_004.jpg").read_bytes()[:1000]
+    monkeypatch.setattr(pipeline, "open_split", lambda *_, **__: DamagedSplit(encoded))
+    with pytest.raises(UserError, match="picture [0-9]+ is a damaged image"):
+        take(pipeline.train_batches(coco_config, 11, seed=0, num_threads=num_threads), 1)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA"])
+def test_every_colour_mode_becomes_rgb(mode):
+    picture = Image.fromarray(np.full((5, 4, 3), 204, np.uint8)).convert(mode)
+    encoded = io.BytesIO()
+    picture.save(encoded, format="TIFF")
+    image = records.decode(encoded.getvalue(), "picture")
+    assert image.shape == (5, 4, 3)
+    np.testing.assert_array_equal(image, 204)
+
+
+@pytest.mark.parametrize("encoded", [b"", b"not an image"])
+def test_what_is_no_image_is_named(encoded):
+    with pytest.raises(UserError, match="x.jpg is a damaged image"):
+        records.decode(encoded, "x.jpg")
