@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from dias_jax import devices
 from dias_jax.errors import UserError
+from dias_jax.losses import DISTILLATION_FORMS
 
 FILE_NAME = "config.json"
 # What may differ between a run and its continuation without changing what is computed.
@@ -21,6 +22,11 @@ POSITIVE_KEYS = (
     "model.num_iterations",
     "evaluation.every",
 )
+
+CHOICES = {
+    "loss.distillation": DISTILLATION_FORMS,
+    "evaluation.best": ("decoder", "aggregator"),
+}
 
 
 def save_config(config, workdir):
@@ -62,8 +68,11 @@ def check_continuation(config, workdir):
 
 
 def check_config(config):
-    """Raise UserError on what would fail later: batches, steps, sizes."""
+    """Raise UserError on what would fail later: counts, choices, batches."""
     values = flatten(config.to_dict())
+    for key, options in CHOICES.items():
+        if values[key] not in options:
+            raise UserError(f'config.{key}="{values[key]}" is unknown: use one of {options}')
     for key in POSITIVE_KEYS:
         if values[key] < 1:
             raise UserError(f"config.{key}={values[key]}: must be at least 1")

@@ -11,9 +11,18 @@ from dias_jax.errors import UserError
 AXIS = "batch"  # of pmap
 
 
-def initialize_hosts():
-    """Join the other hosts of a cluster; call before anything else touches a device."""
-    jax.distributed.initialize()
+def join_hosts(coordinator, num_hosts=None, host=None):
+    """Join the other hosts of a run; call before anything else touches a device.
+
+    coordinator: "auto" where the cluster tells by itself (TPU pod, Slurm, Kubernetes, Open MPI),
+    otherwise "ADDRESS:PORT" of the first host, with the number of hosts and this one's.
+    """
+    if coordinator == "auto":
+        jax.distributed.initialize()
+    elif num_hosts is None or host is None:
+        raise UserError(f"--coordinator={coordinator} needs --num_hosts and --host as well")
+    else:
+        jax.distributed.initialize(coordinator, num_hosts, host)
 
 
 def is_main_process():

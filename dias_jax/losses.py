@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from dias_jax.errors import UserError
 
+DISTILLATION_FORMS = ("released", "cross_entropy")
 TINY = 1e-8  # keeps the logarithm of an attention of exactly zero finite
 
 
@@ -27,13 +28,13 @@ def self_distillation_per_sample(attention, form="released"):
       "cross_entropy"  the textbook form, - sum_s A_T log A_1.
     Raises UserError on another form.
     """
+    if form not in DISTILLATION_FORMS:
+        raise UserError(f'distillation "{form}" is unknown: use one of {DISTILLATION_FORMS}')
     student, teacher = attention[0], jax.lax.stop_gradient(attention[-1])
     if form == "released":
         log_student = jax.nn.log_softmax(student, axis=1)
-    elif form == "cross_entropy":
-        log_student = jnp.log(student + TINY)
     else:
-        raise UserError(f'loss.distillation="{form}" is unknown: use "released" or "cross_entropy"')
+        log_student = jnp.log(student + TINY)
     return -(teacher * log_student).sum(1).mean((1, 2))
 
 

@@ -1,7 +1,9 @@
 """Train an experiment: python -m dias_jax.train --config=experiments/NAME.py --workdir=DIR.
 
 Any key of the config can be changed: --config.optimizer.learning_rate=1e-4. A work directory
-that already holds checkpoints is continued.
+that already holds checkpoints is continued. On several hosts, start the same command on each with
+--coordinator=auto (TPU pod, Slurm, Kubernetes, Open MPI) or with --coordinator, --num_hosts and
+--host; the work directory must be shared.
 """
 
 from absl import flags
@@ -14,14 +16,18 @@ from dias_jax.loop import train
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "experiments/NAME.py", lock_config=True)
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run; continued where it exists")
-HOSTS = flags.DEFINE_bool("hosts", False, "join the other hosts of a cluster (TPU pod, Slurm)")
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, '"auto" on a TPU pod, Slurm ...; or ADDRESS:PORT of the first host'
+)
+NUM_HOSTS = flags.DEFINE_integer("num_hosts", None, "number of hosts, unless auto")
+HOST = flags.DEFINE_integer("host", None, "number of this host, from 0, unless auto")
 
 
 def main(arguments):
     """Check the flags and train."""
     require("config", "workdir")
-    if HOSTS.value:
-        devices.initialize_hosts()
+    if COORDINATOR.value is not None:
+        devices.join_hosts(COORDINATOR.value, NUM_HOSTS.value, HOST.value)
     try:
         train(CONFIG.value, WORKDIR.value)
     except FloatingPointError as error:

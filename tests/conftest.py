@@ -1,0 +1,95 @@
+"""Small configs and commands that the tests share."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from experiments import base
+
+# Many tests compile the same tiny model: compile it once, in subprocesses too.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dias_jax_tests_"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+
+# A model of a few thousand parameters on drawn scenes: one step takes milliseconds.
+TINY = {
+    "steps": 6,
+    "batch_size": 8,
+    "log_every": 2,
+    "data.name": "shapes",
+    "data.image_size": 32,
+    "data.threads": 1,
+    "model.num_slots": 4,
+    "model.slot_width": 16,
+    "model.backbone.name": "patch_colours",
+    "model.backbone.input_scale": 1.0,
+    "model.backbone.width": 16,
+    "model.decoder.num_tokens": 16,
+    "model.decoder.num_layers": 2,
+    "model.decoder.fixed_visible": 4,
+    "optimizer.learning_rate": 1e-3,
+    "optimizer.warmup_fraction": 0.4,
+    "evaluation.every": 3,
+    "evaluation.batch_size": 8,
+    "evaluation.limit": 12,
+    "evaluation.pictures": 2,
+}
+
+
+@pytest.fixture
+def tiny_config():
+    """The tiny experiment, to be changed at will."""
+    config = base.get_config()
+    config.update_from_flattened_dict(TINY)
+    return config
+
+
+@pytest.fixture
+def tiny_flags():
+    """The command line of the tiny experiment."""
+    overrides = [f"--config.{key}={value}" for key, value in TINY.items()]
+    return ["--config=experiments/base.py", *overrides]
+
+
+@pytest.fixture
+def run_module():
+    """Run `python -m MODULE ARGUMENTS` as a user does, on so many virtual CPU devices."""
+
+    def run(module, *arguments, devices=1, check=True):
+        environment = os.environ | {
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "JAX_PLATFORMS": "cpu",
+        }
+        result = subprocess.run(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert not check or result.returncode == 0, result.stderr
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shared_golden():
+    """Path of a file of golden numbers that is kept outside the repository; skips without it.
+
+    The folder is $DIAS_JAX_SHARED, by default `shared` beside the repository.
+    """
+    folder = os.environ.get("DIAS_JAX_SHARED", REPOSITORY.parent / "shared")
+
+    def find(name):
+        path = pathlib.Path(folder) / "golden" / name
+        if not path.is_file():
+            pytest.skip(f"{path} is absent: set DIAS_JAX_SHARED to the folder that holds golden/")
+        return path
+
+    return find

@@ -1,0 +1,151 @@
+"""The loop end to end on the tiny experiment: files, continuation, signals, bad numbers."""
+
+import json
+import signal
+
+import chex
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines import pipeline
+from dias_jax import loop
+from dias_jax.errors import UserError
+from dias_jax.runs import open_run
+
+
+def interrupt_at(monkeypatch, number):
+    """Make the data pipeline raise SIGTERM with its `number`-th batch."""
+    original = pipeline.train_batches
+
+    def batches(*arguments, **options):
+        for count, batch in enumerate(original(*arguments, **options), 1):
+            if count == number:
+                signal.raise_signal(signal.SIGTERM)
+            yield batch
+
+    monkeypatch.setattr(pipeline, "train_batches", batches)
+
+
+def metrics_of(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_what_it_promises(tiny_config, tmp_path):
+    metrics = loop.train(tiny_config, tmp_path)
+    lines = metrics_of(tmp_path)
+    validation = [line for line in lines if line["split"] == "validation"]
+    assert [line["step"] for line in validation] == [3, 6]
+    assert validation[-1]["values"] == metrics
+    assert "background counted" in validation[-1]["protocol"]
+    assert {"loss", "learning_rate", "distillation"} <= lines[0]["values"].keys()
+    for step in (3, 6):
+        picture = np.asarray(Image.open(tmp_path / "images" / f"step_{step:07d}.png"))
+        assert picture.std() > 0
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+    assert json.loads((tmp_path / "config.json").read_text())["model"]["num_slots"] == 4
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_interrupted_and_continued_equals_uninterrupted(tiny_config, tmp_path, monkeypatch, step):
+    expected = loop.train(tiny_config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, step)
+        assert loop.train(tiny_config, tmp_path / "parts") is None
+    assert (tmp_path / "parts" / "checkpoints" / str(step)).is_dir()
+    assert loop.train(tiny_config, tmp_path / "parts") == expected
+    whole, parts = (
+        open_run(tmp_path / name, tiny_config, "latest").variables for name in ("whole", "parts")
+    )
+    chex.assert_trees_all_equal(whole, parts)
+    assert metrics_of(tmp_path / "parts")[-1] == metrics_of(tmp_path / "whole")[-1]
+
+
+def test_best_and_latest_are_both_kept(tiny_config, tmp_path, monkeypatch):
+    scores = iter([3.0, 9.0, 5.0, 4.0])
+    monkeypatch.setattr(loop, "score", lambda metrics, masks: next(scores))
+    tiny_config.steps = 4
+    tiny_config.evaluation.every = 1
+    loop.train(tiny_config, tmp_path)
+    kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == [2, 4]
+    assert open_run(tmp_path, tiny_config, "best").step == 2
+    assert open_run(tmp_path, tiny_config, "latest").step == 4
+
+
+def test_a_finished_run_is_not_trained_again(tiny_config, tmp_path):
+    loop.train(tiny_config, tmp_path)
+    before = metrics_of(tmp_path)
+    assert loop.train(tiny_config, tmp_path) is None
+    assert metrics_of(tmp_path) == before
+
+
+def test_non_finite_loss_names_step_and_samples(tiny_config, tmp_path, monkeypatch):
+    compile_training = loop.compile_training
+
+    def poisoned(*arguments):
+        step = compile_training(*arguments)
+
+        def run(state, batch, rng):
+            state, metrics = step(state, batch, rng)
+            bad = jax.numpy.where(state.step == 4, jax.numpy.nan, metrics["loss"])
+            return state, metrics | {"loss": bad}
+
+        return run
+
+    monkeypatch.setattr(loop, "compile_training", poisoned)
+    fourth = list(zip(range(4), pipeline.train_batches(tiny_config.data, 8, 42)))[3][1]
+    with pytest.raises(FloatingPointError) as error:
+        loop.train(tiny_config, tmp_path)
+    assert "step 4" in str(error.value)
+    assert str(fourth["index"].tolist()) in str(error.value)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["3"]
+
+
+def test_another_config_is_refused_by_key(tiny_config, tmp_path):
+    loop.train(tiny_config, tmp_path)
+    tiny_config.log_every = 1  # changes nothing that is computed
+    loop.train(tiny_config, tmp_path)
+    tiny_config.model.num_slots = 5
+    with pytest.raises(UserError, match="config.model.num_slots=4"):
+        loop.train(tiny_config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"accumulation": 3}, "batch_size=8 does not split"),
+        ({"steps": 0}, "steps"),
+        ({"data.name": "coco"}, "not prepared"),
+        ({"data.image_size": 30}, "patch of 8"),
+        ({"data.image_size": 64}, "num_tokens=64"),
+        ({"model.decoder.heads": 3}, "heads=3"),
+        ({"model.initializer": "other"}, '"shared"'),
+        ({"model.backbone.name": "other"}, "dinov2_vits14"),
+        (
+            {
+                "model.backbone.name": "dinov2_vits14",
+                "data.image_size": 42,
+                "model.decoder.num_tokens": 9,
+            },
+            "does not exist",
+        ),
+        ({"loss.distillation": "other"}, "released"),
+        ({"evaluation.best": "other"}, "aggregator"),
+        ({"evaluation.split": "other"}, "other"),
+    ],
+)
+def test_bad_configs_stop_before_anything_is_compiled(
+    tiny_config, tmp_path, monkeypatch, changes, message
+):
+    def no_compilation(*arguments, **options):
+        raise AssertionError("compiled before the config was checked")
+
+    monkeypatch.setattr(jax, "jit", no_compilation)
+    tiny_config.update_from_flattened_dict(changes)
+    with pytest.raises(UserError, match=message) as error:
+        loop.train(tiny_config, tmp_path)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "config.json").exists()

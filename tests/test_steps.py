@@ -1,0 +1,115 @@
+"""The training and evaluation steps: randomness, accumulation, recompilation, padding."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from data_pipelines import pipeline
+from dias_jax import steps
+from dias_jax.evaluation import compile_evaluation, evaluate
+from dias_jax.models import build
+from dias_jax.optimizer import build_optimizer
+from dias_jax.schedules import distillation_weight
+from dias_jax.state import create_state
+
+
+@pytest.fixture
+def parts(tiny_config):
+    """State, model, optimiser and one batch."""
+    model, optimizer = build(tiny_config.model), build_optimizer(tiny_config)
+    state, _ = create_state(tiny_config, model, optimizer)
+    batch = next(pipeline.train_batches(tiny_config.data, 8, seed=0))
+    return state, model, optimizer, batch
+
+
+def make_step(model, optimizer, **options):
+    return functools.partial(
+        steps.train_step,
+        model=model,
+        optimizer=optimizer,
+        distillation_weight=distillation_weight(1.0, 10),
+        **options,
+    )
+
+
+def test_same_seed_same_bits_and_another_seed_other_bits(parts):
+    state, model, optimizer, batch = parts
+    step = jax.jit(make_step(model, optimizer))
+    state = state.replace(step=jnp.int32(3))
+    first, again, other = (step(state, batch, jax.random.key(seed))[1] for seed in (1, 1, 2))
+    chex.assert_trees_all_equal(first, again)
+    assert first["loss"] != other["loss"]
+
+
+def test_order_in_the_batch_does_not_matter(parts):
+    state, model, optimizer, batch = parts
+    step = jax.jit(make_step(model, optimizer))
+    shuffled = {name: value[::-1] for name, value in batch.items()}
+    metrics = [step(state, b, jax.random.key(0))[1] for b in (batch, shuffled)]
+    chex.assert_trees_all_close(*metrics, rtol=1e-5)
+
+
+def test_accumulation_equals_one_batch(parts):
+    state, model, _, batch = parts
+    optimizer = optax.sgd(1.0)  # linear in the gradient, so that a factor would show
+    state = state.replace(optimizer_state=optimizer.init(state.params))
+    whole, quarters = (
+        jax.jit(make_step(model, optimizer, accumulation=n))(state, batch, jax.random.key(0))
+        for n in (1, 4)
+    )
+    chex.assert_trees_all_close(whole[0].params, quarters[0].params, rtol=1e-4, atol=1e-6)
+    chex.assert_trees_all_close(whole[1], quarters[1], rtol=1e-5)
+
+
+def test_nothing_recompiles_and_the_backbone_stays(parts, monkeypatch):
+    state, model, optimizer, batch = parts
+    monkeypatch.setattr(steps, "train_step", chex.assert_max_traces(steps.train_step, n=1))
+    step = jax.jit(make_step(model, optimizer))
+    before = jax.device_get(state.backbone)
+    for _ in range(3):
+        state, _ = step(state, batch, jax.random.key(0))
+    assert int(state.step) == 3
+    chex.assert_trees_all_equal(before, jax.device_get(state.backbone))
+
+
+def test_learning_lowers_the_loss(parts):
+    state, model, _, batch = parts
+    optimizer = optax.adam(1e-3)
+    state = state.replace(optimizer_state=optimizer.init(state.params))
+    step = jax.jit(make_step(model, optimizer))
+    values = []
+    for _ in range(30):
+        state, metrics = step(state, batch, jax.random.key(0))
+        values.append(float(metrics["reconstruction"]))
+    assert values[-1] < 0.7 * values[0]
+
+
+def test_padding_and_batch_size_do_not_change_an_evaluation(parts, tiny_config):
+    state, model, _, _ = parts
+    results = []
+    for batch_size in (8, 12, 5):
+        tiny_config.evaluation.batch_size = batch_size
+        step = compile_evaluation(tiny_config, model, num_masks=7)
+        metrics, count = evaluate(step, state.variables, tiny_config, "validation")
+        assert count == 12
+        results.append(metrics)
+    chex.assert_trees_all_close(*results, rtol=1e-5)
+    assert 0 < results[0]["decoder/mbo"] < 100
+
+
+def test_a_sample_without_ground_truth_is_left_out(parts):
+    state, model, _, batch = parts
+    masks = np.zeros((8, 32, 32), np.uint8)
+    masks[:3, :16], masks[:3, 16:] = 1, 2
+    batch = batch | {"mask": masks, "valid": np.ones(8, bool)}
+    step = jax.jit(functools.partial(steps.eval_step, model=model, num_masks=3))
+    totals, predictions = step(state.variables, batch, jax.random.key(0))
+    assert totals["decoder/ari"][1] == 3
+    assert totals["reconstruction"][1] == 8
+    assert predictions["aggregator"].shape == (8, 32, 32)
+    assert predictions["aggregator"].dtype == jnp.uint8
