@@ -80,6 +80,13 @@ def compile_step(step, donate=False, split_results=False):
     return run
 
 
+def place(state):
+    """A state that a compiled step may take and donate, on any number of hosts."""
+    if jax.process_count() == 1:
+        return state
+    return jax.device_get(state)  # pmap on several hosts replicates host arrays only
+
+
 def to_host(tree):
     """This host's part of a result that was split like the batch: numpy arrays (B, ...)."""
     if jax.device_count() == 1:

@@ -66,7 +66,8 @@ class Run:
         self.workdir.mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(workdir, identity)
         steps = self.checkpoints.steps()
-        self.state = self.checkpoints.restore(state, steps["latest"]) if steps else state
+        state = self.checkpoints.restore(state, steps["latest"]) if steps else state
+        self.state = devices.place(state)
         self.start = int(self.state.step)
         self.train_step = compile_training(config, model, optimizer)
         self.eval_step = compile_evaluation(config, model, num_masks)
