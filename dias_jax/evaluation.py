@@ -22,16 +22,18 @@ def compile_evaluation(config, model, num_masks):
 def evaluate(step, variables, config, split, on_batch=None):
     """Metrics of `split`, each sample once: -> ({name: value}, number of samples).
 
-    step: from `compile_evaluation`. Metrics are in percent, losses as they are. `on_batch(number,
-    batch, predictions)` sees every batch of this host; predictions are still on the device
-    (`devices.to_host`). Slots are sampled from keys that depend on the seed and the sample only.
+    step: from `compile_evaluation`, or another with its arguments and results. Metrics are in
+    percent, losses as they are. `on_batch(number, batch, predictions)` sees every batch of this
+    host; predictions are still on the device (`devices.to_host`). Slots are sampled from keys
+    that depend on the seed and the sample only.
     """
+    size, limit = len(pipeline.open_split(config.data, split)), config.evaluation.limit
     batches = pipeline.evaluation_batches(
         config.data,
         split,
         config.evaluation.batch_size,
         shard=devices.host_shard(),
-        limit=config.evaluation.limit,
+        limit=limit,
         num_threads=config.data.threads,
     )
     rng, totals = jax.random.key(config.seed), None
@@ -45,7 +47,7 @@ def evaluate(step, variables, config, split, on_batch=None):
         name: float(total) / max(float(count), 1.0) * (100 if "/" in name else 1)
         for name, (total, count) in totals.items()
     }
-    return means, int(totals["reconstruction"][1])
+    return means, min(limit or size, size)
 
 
 def score(metrics, masks):

@@ -104,12 +104,11 @@ def eval_step(variables, batch, rng, *, model, num_masks, distillation="released
         rngs=random_streams(rng),
         sample_index=batch["index"],
     )
+    valid = batch["valid"]
+    distilled = losses.self_distillation_per_sample(output.attention, distillation)
     values = {
-        "reconstruction": (losses.reconstruction_per_sample(output), batch["valid"]),
-        "distillation": (
-            losses.self_distillation_per_sample(output.attention, distillation),
-            batch["valid"],
-        ),
+        "reconstruction": (losses.reconstruction_per_sample(output), valid),
+        "distillation": (distilled, valid),
     }
     predictions = {}
     attentions = {"decoder": output.decoder_attention, "aggregator": output.final_attention}
@@ -118,15 +117,20 @@ def eval_step(variables, batch, rng, *, model, num_masks, distillation="released
         predictions[name] = prediction.astype(jnp.uint8)
         predictions[f"{name}_attention"] = attention
         scores = measure(prediction, batch["mask"], attention.shape[1], num_masks)
-        for metric, (value, valid) in scores.items():
-            values[f"{name}/{metric}"] = (value, valid & batch["valid"])
-    totals = {
-        name: (jnp.where(valid, value, 0).sum(), valid.sum().astype(jnp.float32))
-        for name, (value, valid) in values.items()
-    }
-    if axis_name is not None:
-        totals = jax.lax.psum(totals, axis_name)
-    return totals, predictions
+        values |= {f"{name}/{metric}": pair for metric, pair in scores.items()}
+    return sum_up(values, valid, axis_name), predictions
+
+
+def sum_up(values, valid, axis_name=None):
+    """{name: (values (B,), their validity (B,))} -> {name: (sum, count)} over all devices.
+
+    `valid` (B,) is False for samples that only fill the batch.
+    """
+    totals = {}
+    for name, (value, has_value) in values.items():
+        counted = has_value & valid
+        totals[name] = jnp.where(counted, value, 0).sum(), counted.sum().astype(jnp.float32)
+    return totals if axis_name is None else jax.lax.psum(totals, axis_name)
 
 
 def measure(prediction, mask, num_slots, num_masks):

@@ -1,0 +1,123 @@
+"""What training has gained: random initialisation, k-means and DIAS on the same held-out images.
+
+python -m experiments.baselines --workdir=runs/shapes --split=test
+
+Prints a Markdown table. k-means gets the same frozen features and as many clusters as there are
+slots; it is run on each image alone, the best of five k-means++ starts by its own objective, and
+its cluster map is upsampled like attention.
+"""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from data_pipelines import pipeline
+from dias_jax import devices
+from dias_jax.cli import require, run
+from dias_jax.evaluation import compile_evaluation, evaluate, protocol
+from dias_jax.metrics import METRICS
+from dias_jax.runs import open_run
+from dias_jax.segmentation import segment
+from dias_jax.state import initialize
+from dias_jax.steps import measure, normalize, random_streams, sum_up
+
+SPLIT = flags.DEFINE_string("split", "test", "held-out split")
+STARTS, ROUNDS = 5, 30
+
+
+def squared_distance(points, centres):
+    """(N, C), (K, C) -> (N, K)."""
+    return jnp.square(points[:, None] - centres[None]).sum(-1)
+
+
+def spread_centres(key, points, count):
+    """k-means++ start: each new centre is drawn in proportion to the squared distance."""
+
+    def add(number, state):
+        centres, distance, key = state
+        key, draw = jax.random.split(key)
+        chosen = points[jax.random.categorical(draw, jnp.log(distance + 1e-12))]
+        distance = jnp.minimum(distance, jnp.square(points - chosen).sum(-1))
+        return centres.at[number].set(chosen), distance, key
+
+    centres = jnp.zeros((count, points.shape[1]))
+    return jax.lax.fori_loop(0, count, add, (centres, jnp.ones(len(points)), key))[0]
+
+
+def lloyd(key, points, count):
+    """One run of k-means: (N, C) -> assignment (N,), objective."""
+
+    def improve(_, centres):
+        member = jax.nn.one_hot(squared_distance(points, centres).argmin(1), count)  # (N, K)
+        size = member.sum(0)[:, None]
+        return jnp.where(size > 0, member.T @ points / jnp.maximum(size, 1), centres)
+
+    centres = jax.lax.fori_loop(0, ROUNDS, improve, spread_centres(key, points, count))
+    distance = squared_distance(points, centres)
+    return distance.argmin(1), distance.min(1).sum()
+
+
+def k_means(key, points, count):
+    """The best of several starts: (N, C) -> assignment (N,)."""
+    keys = jax.random.split(key, STARTS)
+    assignments, objectives = jax.vmap(lambda key: lloyd(key, points, count))(keys)
+    return assignments[objectives.argmin()]
+
+
+def k_means_step(variables, batch, rng, *, model, num_slots, num_masks, axis_name=None):
+    """`eval_step` for k-means on the frozen features."""
+    output = model.apply(
+        variables, normalize(batch["image"]), rngs=random_streams(rng), sample_index=batch["index"]
+    )
+    size, h, w, width = output.features.shape
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(rng, batch["index"])
+    cluster = functools.partial(k_means, count=num_slots)
+    assignment = jax.vmap(cluster)(keys, output.features.reshape(size, h * w, width))
+    maps = jax.nn.one_hot(assignment, num_slots, axis=1).reshape(size, num_slots, h, w)
+    prediction = segment(maps, batch["image"].shape[1:3])
+    values = measure(prediction, batch["mask"], num_slots, num_masks)
+    return sum_up({f"k-means/{k}": v for k, v in values.items()}, batch["valid"], axis_name), {}
+
+
+def row(name, metrics, masks):
+    """One line of the table."""
+    values = " | ".join(f"{metrics[f'{masks}/{metric}']:.1f}" for metric in METRICS)
+    return f"| {name} | {values} |"
+
+
+def main(arguments):
+    """Evaluate the three and print the table."""
+    require("workdir")
+    config, split = flags.FLAGS.config, SPLIT.value
+    num_masks = pipeline.open_split(config.data, split).num_masks
+    trained = open_run(flags.FLAGS.workdir, config)
+    start = functools.partial(initialize, trained.model, image_size=config.data.image_size)
+    untrained = jax.jit(start)(jax.random.key(config.seed)) | {
+        "backbone": trained.variables["backbone"]
+    }
+    dias = compile_evaluation(config, trained.model, num_masks)
+    step = functools.partial(
+        k_means_step,
+        model=trained.model,
+        num_slots=config.model.num_slots,
+        num_masks=num_masks,
+    )
+    clusters = devices.compile_step(step, split_results=True)
+    before, _ = evaluate(dias, untrained, config, split)
+    plain, _ = evaluate(clusters, trained.variables, config, split)
+    after, count = evaluate(dias, trained.variables, config, split)
+    print("| | ARI | FG-ARI | mBO | mIoU |\n|---|---|---|---|---|")
+    for masks in ("decoder", "aggregator"):
+        print(row(f"random initialisation, {masks} masks", before, masks))
+    print(row(f"k-means, {config.model.num_slots} clusters", plain, "k-means"))
+    for masks in ("decoder", "aggregator"):
+        print(row(f"DIAS, {masks} masks", after, masks))
+    report = {"protocol": protocol(config, split), "step": trained.step, "num_samples": count}
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    run(main, on_a_run=True)
