@@ -1,0 +1,152 @@
+"""What both implementations are given: model, weights, images and everything that is sampled."""
+
+import dataclasses
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from data_pipelines import shapes
+from dias_jax.errors import UserError
+from dias_jax.interop import load_torch_dias
+from dias_jax.models import DIAS, build
+from dias_jax.models.aggregator import SlotAttention
+from dias_jax.models.backbone import VisionTransformer
+from dias_jax.models.build import DTYPES
+from dias_jax.models.decoder import RandomOrderDecoder
+from dias_jax.models.initializer import SharedGaussian
+from dias_jax.models.projector import Projector
+from dias_jax.steps import normalize
+from experiments import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """What one training step samples."""
+
+    noise: Any  # (B, S, D) float32, standard normal, of the initial slots
+    token_order: Any  # (B, N) int64, position i of the permuted sequence holds token [:, i]
+    num_visible: Any  # (B,) int64, tokens that stay visible
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One comparison: an evaluation pass and training steps on the same images."""
+
+    model: DIAS
+    variables: Any
+    images: Any  # (B, H, W, 3) float32, ImageNet-normalised
+    evaluation_noise: Any  # (B, S, D) float32, standard normal
+    draws: Iterable[Draws]  # one a training step
+    learning_rate: float = 1e-3
+    distillation_weight: float = 0.37
+
+
+def full_model(dtype):
+    """The released model at its published size."""
+    config = base.get_config().model
+    config.dtype = dtype
+    return build(config)
+
+
+def tiny_model(dtype):
+    """The released model with small widths; its position grid has to be resampled, 6 to 4."""
+    compute = {"dtype": DTYPES[dtype]}
+    return DIAS(
+        backbone=VisionTransformer(
+            width=16, depth=2, heads=2, position_grid=6, num_registers=4, **compute
+        ),
+        projector=Projector(**compute),
+        initializer=SharedGaussian(5, 12),
+        aggregator=SlotAttention(12, 48, **compute),
+        decoder=RandomOrderDecoder(16, 2, 4, **compute),
+    )
+
+
+MODELS = {"tiny": tiny_model, "full": full_model}
+
+
+def image_size(model):
+    """Side in pixels of the images that give the decoder its number of tokens."""
+    grid = round(model.decoder.num_tokens**0.5)
+    return round(grid * model.backbone.patch_size / model.input_scale)
+
+
+def random_variables(model, seed):
+    """Random values for every parameter; a tensor depends on its name, its shape and `seed` only.
+
+    Nothing is left at zero or one as in a fresh model, so that nothing can be exchanged unseen.
+    The inputs of the norms vary little and some slots win few tokens, so that epsilons matter.
+    """
+    size = image_size(model)
+    keys = dict.fromkeys(("params", "slots", "decoder"), jax.random.key(0))
+    images = jnp.zeros((1, size, size, 3))
+    tensors = flatten_dict(jax.eval_shape(model.init, keys, images), sep="/")
+    return unflatten_dict(
+        {name: random_tensor(name, tensor.shape, seed) for name, tensor in tensors.items()},
+        sep="/",
+    )
+
+
+def random_tensor(name, shape, seed):
+    """Random values of a size that fits the kind of parameter: -> float32 numpy array."""
+    values = np.random.default_rng([zlib.crc32(name.encode()), seed]).standard_normal(shape)
+    kind = name.rsplit("/", 1)[-1]
+    if name.endswith("aggregator/query/kernel"):  # slots compete until some win next to nothing
+        values *= 10 / shape[0] ** 0.5
+    elif kind in ("kernel", "query_key_value"):
+        values *= 1.5 / shape[0] ** 0.5
+    elif kind.startswith("scale"):
+        values = 0.3 + 0.05 * values
+    elif kind == "log_deviation":
+        values = -1.0 + 0.1 * values
+    else:  # biases, positions and tokens
+        values *= 0.1
+    return values.astype(np.float32)
+
+
+def draw_noise(model, batch_size, random):
+    """Standard normal noise of the initial slots, (B, S, D) float32."""
+    shape = batch_size, model.initializer.num_slots, model.initializer.slot_width
+    return random.standard_normal(shape, np.float32)
+
+
+def draw(model, batch_size, random):
+    """One step's sampled quantities."""
+    num_tokens = model.decoder.num_tokens
+    return Draws(
+        noise=draw_noise(model, batch_size, random),
+        token_order=np.stack([random.permutation(num_tokens) for _ in range(batch_size)]),
+        num_visible=random.integers(0, num_tokens - 1, batch_size),
+    )
+
+
+def draw_images(count, size):
+    """Drawn scenes, (count, size, size, 3) uint8."""
+    return np.stack([shapes.render(index, "validation", size)[0] for index in range(count)])
+
+
+def build_case(size, dtype, batch_size, num_steps, seed, checkpoint=None, num_slots=7):
+    """A case of a named size with random weights, or of a checkpoint in the released layout.
+
+    Raises UserError on a checkpoint that is not of that layout or is asked for in bfloat16.
+    """
+    if checkpoint is None:
+        model = MODELS[size](dtype)
+        variables = random_variables(model, seed)
+    elif dtype == "float32":
+        model, variables = load_torch_dias(checkpoint, num_slots)
+    else:
+        raise UserError(f"--checkpoint={checkpoint}: is compared in float32 only")
+    random = np.random.default_rng(seed)
+    return Case(
+        model=model,
+        variables=variables,
+        images=np.asarray(normalize(draw_images(batch_size, image_size(model)))),
+        evaluation_noise=draw_noise(model, batch_size, random),
+        draws=[draw(model, batch_size, random) for _ in range(num_steps)],
+    )

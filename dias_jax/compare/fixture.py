@@ -1,0 +1,57 @@
+"""Golden numbers: what the reference computes on a small case, for tests that run without it."""
+
+import pathlib
+
+import numpy as np
+
+from dias_jax.compare.case import Case, Draws
+from dias_jax.compare.stages import record_theirs
+from dias_jax.errors import UserError
+from dias_jax.interop import load_torch_dias, save_torch_dias
+
+
+def checkpoint_path(path):
+    """Where the weights of the fixture `path` are: beside it, in the released layout."""
+    return pathlib.Path(path).with_suffix(".safetensors")
+
+
+def write_fixture(path, case, wrapper):
+    """Write `path` (.npz: images, draws and all stages of the reference) and its checkpoint."""
+    if pathlib.Path(path).suffix != ".npz":
+        raise UserError(f"--write_fixture={path}: the name must end in .npz")
+    arrays = {
+        "images": case.images,
+        "evaluation_noise": case.evaluation_noise,
+        "num_slots": case.model.initializer.num_slots,
+        "backbone_heads": case.model.backbone.heads,
+        "decoder_heads": case.model.decoder.heads,
+        "learning_rate": case.learning_rate,
+        "distillation_weight": case.distillation_weight,
+    }
+    for index, draws in enumerate(case.draws):
+        arrays |= {f"draws {index}/{name}": value for name, value in vars(draws).items()}
+    for section, stages in record_theirs(case, wrapper).items():
+        arrays |= {f"{section}: {name}": value for name, value in stages.items()}
+    np.savez_compressed(path, **arrays)
+    save_torch_dias(case.model, case.variables, checkpoint_path(path))
+
+
+def read_fixture(path):
+    """The inverse: -> (Case, {section: {stage: array}})."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    heads = {name: int(arrays.pop(name)) for name in ("backbone_heads", "decoder_heads")}
+    num_slots = int(arrays.pop("num_slots"))
+    model, variables = load_torch_dias(checkpoint_path(path), num_slots, **heads)
+    constants = {name: float(arrays.pop(name)) for name in ("learning_rate", "distillation_weight")}
+    inputs = {name: arrays.pop(name) for name in ("images", "evaluation_noise")}
+    draws, sections = {}, {}
+    for key, value in arrays.items():
+        if key.startswith("draws "):
+            index, name = key.removeprefix("draws ").split("/")
+            draws.setdefault(int(index), {})[name] = value
+        else:
+            section, name = key.split(": ")
+            sections.setdefault(section, {})[name] = value
+    steps = [Draws(**draws[index]) for index in sorted(draws)]
+    return Case(model, variables, draws=steps, **inputs, **constants), sections

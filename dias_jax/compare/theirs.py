@@ -1,0 +1,135 @@
+"""Every stage of the PyTorch reference, by the same names and in the same layout as ours."""
+
+import contextlib
+from unittest import mock
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from dias_jax.compare.ours import flatten
+from dias_jax.interop.tensors import to_jax
+from dias_jax.interop.torch_dias import trained_entries
+from dias_jax.models.initializer import SharedGaussian
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def evaluate(case, wrapper):
+    """The evaluation pass: {stage: numpy array}."""
+    network = wrapper.m.eval()
+    inner = {}
+    noise = torch.from_numpy(case.evaluation_noise).to(DEVICE)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(mock.patch.object(torch, "randn_like", return_value=noise))
+        for name, module in {
+            "resized": network.encode_backbone[0],
+            "projected": network.encode_project,
+        }.items():
+            stack.callback(module.register_forward_hook(keep_output(inner, name)).remove)
+        outputs = network(to_torch_images(case.images))
+        upsampled = F.interpolate(outputs[-1], case.images.shape[1:3], mode="bilinear")
+    stages = describe(outputs)
+    return to_numpy(
+        {
+            "resized": channels_last(inner["resized"]),
+            "features": stages.pop("features"),
+            "projected": inner["projected"],
+            **stages,
+            "segmentation": upsampled.argmax(1),
+        }
+    )
+
+
+def train(case, wrapper):
+    """Consecutive optimiser steps: yields {stage: numpy array} of each, like `ours.train`."""
+    network = wrapper.m.train()
+    images = to_torch_images(case.images)
+    trained = {name: p for name, p in wrapper.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.Adam(trained.values(), lr=case.learning_rate)
+    for draws in case.draws:
+        with handed_in(draws):
+            outputs = network(images)
+        stages = losses(outputs, case.distillation_weight) | describe(outputs)
+        optimizer.zero_grad()
+        stages["loss"].backward()
+        gradients = {name: p.grad.cpu().numpy().copy() for name, p in trained.items()}
+        stages["gradient_norm"] = torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
+        optimizer.step()
+        parameters = {name: p.detach().cpu().numpy().copy() for name, p in trained.items()}
+        yield (
+            to_numpy(stages)
+            | rename(gradients, case.model, "gradients")
+            | rename(parameters, case.model, "parameters")
+        )
+
+
+@contextlib.contextmanager
+def handed_in(draws):
+    """Let the reference take `draws` wherever it would sample."""
+    tensors = {name: torch.from_numpy(value).to(DEVICE) for name, value in vars(draws).items()}
+    visible = tensors["num_visible"][:, None]
+    with mock.patch.multiple(
+        torch,
+        randn_like=mock.Mock(return_value=tensors["noise"]),
+        vmap=mock.Mock(return_value=mock.Mock(return_value=tensors["token_order"])),
+        randint=mock.Mock(return_value=visible),
+        rand=mock.Mock(return_value=torch.zeros(visible.shape, device=DEVICE)),  # takes randint's
+    ):
+        yield
+
+
+def losses(outputs, distillation_weight):
+    """The reference's objective: attention enters cross_entropy as if it were logits."""
+    features, _, attention, reconstruction, _ = outputs
+    error = F.mse_loss(reconstruction, features.detach())
+    distillation = F.cross_entropy(attention[0], attention[-1].detach())
+    return {
+        "loss": error + distillation_weight * distillation,
+        "reconstruction_loss": error,
+        "distillation": distillation,
+    }
+
+
+def keep_output(stages, name):
+    """A forward hook that stores the module's result."""
+
+    def hook(module, arguments, output):
+        stages[name] = output
+
+    return hook
+
+
+def describe(outputs):
+    """The model's results under our names and in our layout."""
+    features, slots, attention, reconstruction, decoder_attention = outputs
+    return {
+        "features": channels_last(features),
+        **{f"attention_{number}": value for number, value in enumerate(attention, start=1)},
+        "slots": slots,
+        "reconstruction": channels_last(reconstruction),
+        "decoder_attention": decoder_attention,
+    }
+
+
+def rename(tensors, model, kind):
+    """Trained tensors {released name: array} -> {"kind/our path": array}."""
+    is_shared = isinstance(model.initializer, SharedGaussian)
+    entries = trained_entries(model.decoder.num_layers, is_shared)
+    return flatten(kind, to_jax(entries, dict(tensors), "the reference"))
+
+
+def to_torch_images(images):
+    """(B, H, W, 3) numpy -> (B, 3, H, W) on the device."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(DEVICE)
+
+
+def channels_last(tensor):
+    """(B, C, h, w) -> (B, h, w, C)."""
+    return tensor.permute(0, 2, 3, 1)
+
+
+def to_numpy(stages):
+    """Tensors -> numpy arrays."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in stages.items()}

@@ -1,0 +1,96 @@
+"""The commands as a user runs them: results, --help, one-line errors, exit codes."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COMMANDS = (
+    "dias_jax.train",
+    "dias_jax.evaluate",
+    "dias_jax.segment",
+    "dias_jax.compare",
+    "data_pipelines.prepare",
+    "experiments.baselines",
+)
+
+
+def test_train_then_evaluate_then_segment(run_module, tiny_flags, tmp_path):
+    workdir = tmp_path / "run"
+    run_module("dias_jax.train", *tiny_flags, f"--workdir={workdir}")
+
+    result = run_module("dias_jax.evaluate", f"--workdir={workdir}", "--save_predictions")
+    report = json.loads(result.stdout.splitlines()[-1])
+    assert report["num_samples"] == 12 and report["step"] in (3, 6)
+    assert "shapes validation" in report["protocol"]
+    logged = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert report["metrics"] in [line["values"] for line in logged]
+    saved = sorted((workdir / "predictions" / "validation").glob("*.npz"))
+    assert len(saved) == 12
+    assert np.load(saved[0])["decoder"].shape == (32, 32)
+
+    result = run_module(
+        "dias_jax.evaluate",
+        f"--workdir={workdir}",
+        "--split=test",
+        "--checkpoint=latest",
+        "--config.evaluation.limit=5",
+    )
+    report = json.loads(result.stdout.splitlines()[-1])
+    assert report["num_samples"] == 5 and report["step"] == 6 and "test" in report["protocol"]
+
+    result = run_module("experiments.baselines", f"--workdir={workdir}")
+    assert "k-means, 4 clusters" in result.stdout and "random initialisation" in result.stdout
+
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    rotated = Image.Exif()
+    rotated[0x0112] = 6  # stored lying on its side
+    Image.fromarray(noise).save(photographs / "a.jpg", exif=rotated)
+    Image.fromarray(noise[..., 0]).save(photographs / "grey.png")
+    Image.fromarray(noise).convert("CMYK").save(photographs / "a.tif")
+    out = tmp_path / "out"
+    run_module("dias_jax.segment", f"--workdir={workdir}", f"--out={out}", photographs)
+    sizes = {path.stem: np.load(path)["decoder"].shape for path in out.glob("*.npz")}
+    assert sizes == {"a": (60, 40), "a_2": (40, 60), "grey": (40, 60)}
+    assert np.load(out / "a.npz")["slots"].shape == (4, 16)
+    assert Image.open(out / "a.png").size == (120, 60)
+
+    (photographs / "broken.png").write_bytes(b"not a picture")
+    result = run_module(
+        "dias_jax.segment", f"--workdir={workdir}", f"--out={out}", photographs, check=False
+    )
+    assert_one_line(result, "broken.png")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_succeeds(run_module, command):
+    result = run_module(command, "--help")
+    assert command in result.stdout or "--" in result.stdout
+
+
+def assert_one_line(result, *words):
+    """The command failed with one line on stderr that holds the words."""
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "words"),
+    [
+        ("dias_jax.train", ["--workdir=x"], ["--config"]),
+        ("dias_jax.train", ["--config=experiments/shapes.py"], ["--workdir"]),
+        ("dias_jax.train", ["--config=experiments/none.py", "--workdir=x"], ["none.py"]),
+        ("dias_jax.train", ["--config=experiments/shapes.py", "--config.slots=3"], ["slots"]),
+        ("dias_jax.train", ["--config=experiments/coco.py", "--workdir=x"], ["coco", "prepare"]),
+        ("dias_jax.evaluate", ["--workdir=nowhere"], ["nowhere"]),
+        ("dias_jax.segment", ["--workdir=nowhere", "--out=x", "y.png"], ["nowhere"]),
+    ],
+)
+def test_bad_input_gets_one_line(run_module, module, arguments, words):
+    assert_one_line(run_module(module, *arguments, check=False), *words)

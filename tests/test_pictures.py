@@ -1,0 +1,46 @@
+"""Overlays and overviews: what is painted where."""
+
+import numpy as np
+
+from dias_jax import pictures
+
+
+def test_overlay_paints_segments_and_leaves_unannotated_pixels():
+    image = np.full((8, 8, 3), 100, np.uint8)
+    segments = np.full((8, 8), -1)
+    segments[:, 4:] = 2
+    painted = pictures.overlay(image, segments)
+    assert (painted[:, :4] == 100).all()
+    assert (painted[:, 4] == 255).all()  # the border
+    expected = 0.4 * 100 + 0.6 * pictures.colours(3)[2]
+    np.testing.assert_allclose(painted[0, 6], expected, atol=1)
+    assert (pictures.overlay(image, np.full((8, 8), -1)) == 100).all()
+
+
+def test_spotlight_is_brightest_where_attention_is():
+    image = np.full((32, 32, 3), 200, np.uint8)
+    attention = np.zeros((4, 4))
+    attention[0, 3] = 1
+    lit = pictures.spotlight(image, attention)
+    assert lit[0, -1].min() == 200 and lit[-1, 0].max() == 30
+
+
+def test_colours_are_distinct_up_to_twenty():
+    assert len({tuple(colour) for colour in pictures.colours(20)}) == 20
+    assert pictures.colours(24).shape == (24, 3)
+
+
+def test_overview_has_a_column_for_everything():
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.integers(0, 255, (3, 32, 32, 3), np.uint8),
+        "mask": rng.integers(0, 4, (3, 32, 32), np.uint8),
+    }
+    predictions = {
+        "decoder": rng.integers(0, 5, (3, 32, 32), np.uint8),
+        "aggregator": rng.integers(0, 5, (3, 32, 32), np.uint8),
+        "decoder_attention": rng.random((3, 5, 4, 4)),
+    }
+    width, height = pictures.overview(batch, predictions, count=2).size
+    step = pictures.TILE + pictures.GAP
+    assert (width, height) == (9 * step - pictures.GAP, pictures.TITLE + 2 * step)
