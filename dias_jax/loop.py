@@ -5,6 +5,7 @@ import functools
 import logging
 import pathlib
 import signal
+import time
 
 import jax
 import numpy as np
@@ -76,6 +77,7 @@ class Run:
             save_config(config, workdir)
             self.writer = Writer(workdir, self.start)
         self.window = []  # (step, sample ids, metrics on the device) since the last log line
+        self.clock = time.perf_counter()  # when the window began
 
     def to_the_end(self):
         """Run the remaining steps."""
@@ -128,8 +130,9 @@ class Run:
                 )
         mean = {name: float(np.mean([value[name] for value in values])) for name in values[0]}
         mean["learning_rate"] = float(self.learning_rate(steps[-1] - 1))
+        speed = len(steps) * self.config.batch_size / (time.perf_counter() - self.clock)
+        self.clock = time.perf_counter()
         bar.update(steps[-1] - bar.n)
-        speed = (bar.format_dict["rate"] or 0) * self.config.batch_size
         bar.set_postfix_str(f"loss {mean['loss']:.4f}, {speed:.0f} images/s")
         if self.writer is not None:
             self.writer.scalars(steps[-1], "train", mean)
@@ -140,9 +143,8 @@ class Run:
 
         def draw(number, batch, predictions):
             if number == 0 and self.writer is not None and config.evaluation.pictures:
-                picture = pictures.overview(
-                    batch, devices.to_host(predictions), config.evaluation.pictures
-                )
+                found, best = devices.to_host(predictions), config.evaluation.best
+                picture = pictures.overview(batch, found, config.evaluation.pictures, best)
                 self.writer.picture(step, split, picture)
 
         metrics, _ = evaluate(self.eval_step, self.state.variables, config, split, draw)
@@ -152,6 +154,7 @@ class Run:
             for masks in ("decoder", "aggregator"):
                 scores = " ".join(f"{name} {metrics[f'{masks}/{name}']:.1f}" for name in names)
                 tqdm.write(f"step {step} {split} {masks}: {scores}")
+        self.clock = time.perf_counter()  # the time of an evaluation is not that of steps
         return metrics
 
     def close(self):

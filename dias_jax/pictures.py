@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 TILE = 128  # pixels, side of one picture in an overview
 TITLE = 14  # pixels, height of a column's title
 GAP = 2  # pixels between tiles
+MASKS = ("decoder", "aggregator")  # the two segmentations
 
 
 def colours(count):
@@ -39,24 +40,22 @@ def spotlight(image, attention):
     return (image * (0.15 + 0.85 * light[..., None])).astype(np.uint8)
 
 
-def overview(batch, predictions, count):
+def overview(batch, predictions, count, attention="decoder"):
     """One row a sample: image, ground truth, both segmentations, each slot's attention.
 
-    batch and predictions: as `eval_step` takes and gives them, in numpy -> PIL image.
+    batch and predictions: as `eval_step` takes and gives them, in numpy; `attention`: whose to
+    show, "decoder" or "aggregator" -> PIL image of the first `count` samples.
     """
     rows = []
     for i in range(min(count, len(batch["image"]))):
         image = batch["image"][i]
         row = [image, overlay(image, batch["mask"][i].astype(int) - 1)]
         row += [overlay(image, predictions[name][i].astype(int)) for name in MASKS]
-        row += [spotlight(image, slot) for slot in predictions["decoder_attention"][i]]
+        row += [spotlight(image, slot) for slot in predictions[f"{attention}_attention"][i]]
         rows.append(row)
     num_slots = len(rows[0]) - 2 - len(MASKS)
     titles = ["image", "ground truth", *MASKS, *(f"slot {i}" for i in range(num_slots))]
     return grid(rows, titles)
-
-
-MASKS = ("decoder", "aggregator")
 
 
 def grid(rows, titles):

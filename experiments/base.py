@@ -38,7 +38,7 @@ def get_config():
     # or "patch_colours", which needs no weights
     config.model.backbone.weights = "dinov2_vits14_reg4.safetensors"  # file, or "random"
     config.model.backbone.input_scale = 0.875  # bicubic resize first: 256 -> 224 pixels
-    config.model.backbone.width = 64  # of patch_colours only: C
+    config.model.backbone.width = 32  # of patch_colours only: C
     config.model.backbone.patch_size = 8  # of patch_colours only: pixels
 
     config.model.decoder = ConfigDict()
