@@ -5,14 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from dias_jax.errors import UserError
-from dias_jax.models.layers import (
-    LayerNorm,
-    Linear,
-    Mlp,
-    apply_attention,
-    attention_weights,
-    split_heads,
-)
+from dias_jax.models.layers import LayerNorm, Linear, Mlp, attend
 
 EPSILON = 1e-6  # DINOv2's layer norms
 
@@ -40,8 +33,7 @@ class SelfAttention(nn.Module):
     def __call__(self, x):
         width = x.shape[-1]
         qkv = Linear(3 * width, dtype=self.dtype, name="query_key_value")(x)
-        query, key, value = (split_heads(part, self.heads) for part in jnp.split(qkv, 3, -1))
-        x = apply_attention(attention_weights(query, key), value)
+        x = attend(*jnp.split(qkv, 3, -1), self.heads)
         return Linear(width, dtype=self.dtype, name="output")(x)
 
 

@@ -9,7 +9,9 @@ from dias_jax.models.layers import (
     Linear,
     Mlp,
     apply_attention,
+    attend,
     attention_weights,
+    multiply,
     split_heads,
     xavier_init,
 )
@@ -35,10 +37,26 @@ def sample_num_visible(keys, num_tokens, uniform_probability, fixed_visible):
     return jax.vmap(sample)(keys)
 
 
-class Attention(nn.Module):
-    """Multi-head attention without biases: query (B, N, C), memory (B, M, C) -> (B, N, C).
+class SelfAttention(nn.Module):
+    """Multi-head attention of tokens among themselves, without biases: (B, N, C) -> (B, N, C)."""
 
-    Also returns the weights (B, heads, N, M) float32. memory_mask (B, M) bool or None.
+    heads: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        width = x.shape[-1]
+        kernel = self.param("query_key_value", xavier_init, (width, 3 * width))
+        x = multiply(x, kernel.astype(self.dtype))
+        x = attend(*jnp.split(x, 3, -1), self.heads)
+        return Linear(width, use_bias=False, dtype=self.dtype, name="output")(x)
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention to another sequence, without biases.
+
+    query (B, N, C), memory (B, M, C), memory_mask (B, M) bool or None
+    -> (B, N, C), weights (B, heads, N, M) float32.
     """
 
     heads: int
@@ -50,10 +68,9 @@ class Attention(nn.Module):
         # One fused matrix, because Xavier's bound in PyTorch is that of the fused shape.
         kernel = self.param("query_key_value", xavier_init, (width, 3 * width))
         kernel = kernel.astype(self.dtype)
-        key, value = jnp.split(memory @ kernel[:, width:], 2, axis=-1)
-        query, key, value = (
-            split_heads(x, self.heads) for x in (query @ kernel[:, :width], key, value)
-        )
+        query = multiply(query, kernel[:, :width])
+        key, value = jnp.split(multiply(memory, kernel[:, width:]), 2, axis=-1)
+        query, key, value = (split_heads(x, self.heads) for x in (query, key, value))
         weights = attention_weights(query, key, memory_mask)
         x = apply_attention(weights, value)
         return Linear(width, use_bias=False, dtype=self.dtype, name="output")(x), weights
@@ -78,9 +95,9 @@ class DecoderLayer(nn.Module):
         y = LayerNorm(name="norm1", **norm)(x)
         if self.is_first:
             x = y
-        x = x + Attention(self.heads, self.dtype, name="self_attention")(y, y)[0]
+        x = x + SelfAttention(self.heads, self.dtype, name="self_attention")(y)
         y = LayerNorm(name="norm2", **norm)(x)
-        y, attention = Attention(self.heads, self.dtype, name="cross_attention")(
+        y, attention = CrossAttention(self.heads, self.dtype, name="cross_attention")(
             y, memory, slot_mask
         )
         x = x + y

@@ -1,7 +1,5 @@
 """Layers with PyTorch's numerics: initial distributions, epsilons, exact GELU, GRU biases."""
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -27,8 +25,30 @@ def uniform_init(bound):
     return init
 
 
-# Affine map of the last axis, (..., in) -> (..., features); biases start at zero.
-Linear = functools.partial(nn.Dense, kernel_init=linear_init)
+def multiply(x, kernel):
+    """x (..., in) times kernel (in, out): -> (..., out).
+
+    As a product of two matrices, so that the kernel's gradient is one as well and no axes have
+    to be moved for it.
+    """
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
+
+
+class Linear(nn.Module):
+    """Affine map of the last axis, (..., in) -> (..., features); the bias starts at zero."""
+
+    features: int
+    use_bias: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        kernel = self.param("kernel", linear_init, (x.shape[-1], self.features))
+        y = multiply(x.astype(self.dtype), kernel.astype(self.dtype))
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            y = y + bias.astype(self.dtype)
+        return y
 
 
 class LayerNorm(nn.Module):
@@ -114,3 +134,17 @@ def attention_weights(query, key, key_mask=None):
 def apply_attention(weights, value):
     """weights (B, heads, N, M), value (B, M, heads, width) -> (B, N, heads * width)."""
     return merge_heads(jnp.einsum("bhnm,bmhc->bnhc", weights.astype(value.dtype), value))
+
+
+def attend(query, key, value, heads):
+    """Multi-head attention whose weights are not wanted.
+
+    query (B, N, C), key and value (B, M, C) -> (B, N, C) in the value's dtype.
+    """
+    # XLA for CPUs needs half the time for one head after the other.
+    groups = heads if jax.default_backend() == "cpu" else 1
+    outputs = []
+    for parts in zip(*(jnp.split(x, groups, -1) for x in (query, key, value)), strict=True):
+        q, k, v = (split_heads(part, heads // groups) for part in parts)
+        outputs.append(apply_attention(attention_weights(q, k), v))
+    return jnp.concatenate(outputs, -1)

@@ -1,0 +1,49 @@
+"""Every experiment loads, builds and says how to run it."""
+
+import importlib
+import pathlib
+
+import jax
+import pytest
+
+from dias_jax.config import check_config, flatten
+from dias_jax.models import build
+from dias_jax.state import initialize
+from experiments import base
+
+FILES = sorted(
+    path
+    for path in pathlib.Path(base.__file__).parent.glob("*.py")
+    if "def get_config" in path.read_text()
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_experiment_builds(path):
+    module = importlib.import_module(f"experiments.{path.stem}")
+    config = module.get_config()
+    check_config(config)
+    assert flatten(config.to_dict()).keys() == flatten(base.get_config().to_dict()).keys()
+    assert config.is_locked
+    model = build(config.model)
+    shapes = jax.eval_shape(
+        lambda key: initialize(model, key, config.data.image_size), jax.random.key(0)
+    )
+    assert shapes["params"]["decoder"]["positions"].shape[0] == config.model.decoder.num_tokens
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.stem != "base"], ids=lambda path: path.stem)
+def test_experiment_is_short_and_says_how_to_run_it(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 40
+    for word in ("python -m dias_jax.train", f"experiments/{path.name}", "Hardware", "FG-ARI"):
+        assert word in text
+
+
+def test_published_recipes():
+    expected = {"coco": (7, 100_000), "voc": (6, 50_000), "clevrtex": (11, 50_000)}
+    for name, (slots, steps) in expected.items():
+        config = importlib.import_module(f"experiments.{name}").get_config()
+        assert (config.model.num_slots, config.steps) == (slots, steps)
+        assert config.steps // config.evaluation.every == 40
+        assert (config.batch_size, config.optimizer.learning_rate) == (32, 2e-4)
