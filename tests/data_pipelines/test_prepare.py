@@ -39,7 +39,7 @@ def test_help():
         (["imagenet"], "unknown data set 'imagenet'"),
         (["shapes"], "nothing to prepare"),
         (["voc"], "no builder"),
-        (["coco", "--data_dir=x"], "--source=DIR is missing"),
+        (["coco", "--data_dir=x"], "--source is missing"),
         (["coco", "--source=/does/not/exist", "--data_dir=x"], "is not a directory"),
     ],
 )
