@@ -14,6 +14,7 @@ import pathlib
 
 import grain
 import numpy as np
+from ml_collections import ConfigDict
 
 from data_pipelines import shapes, transforms
 from data_pipelines.records import PreparedSplit
@@ -28,7 +29,7 @@ def open_split(data_config, split, with_masks=True):
     """Opens one split of the configured data set for random access.
 
     Args:
-      data_config: `name`, `data_dir`, `image_size` and `seed` are read.
+      data_config: `name`, `data_dir`, `image_size`, `seed` and `keep_in_memory` are read.
       split: "train" or "validation"; shapes have "test" too.
       with_masks: whether samples carry a mask.
 
@@ -39,6 +40,9 @@ def open_split(data_config, split, with_masks=True):
     Raises:
       UserError: unknown data set or split, or a data set that is not prepared.
     """
+    if data_config.keep_in_memory:
+        keys = ("name", "data_dir", "image_size", "seed")
+        return _open_in_memory(*(data_config[key] for key in keys), split, with_masks)
     name = data_config.name
     if name == "shapes":
         return shapes.Shapes(split, data_config.image_size, data_config.seed)
@@ -54,6 +58,28 @@ def open_split(data_config, split, with_masks=True):
             f"data_pipelines.prepare {name} --source=DIR --data_dir={data_config.data_dir or 'DIR'}"
         )
     return PreparedSplit(directory, split, with_masks)
+
+
+class InMemory:
+    """A source whose samples are read or drawn once and then kept."""
+
+    def __init__(self, source):
+        self.source, self.num_masks, self.samples = source, source.num_masks, {}
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, index):
+        index = int(index)
+        if index not in self.samples:
+            self.samples[index] = self.source[index]
+        return self.samples[index]
+
+
+@functools.cache  # runs in one process share what they have read
+def _open_in_memory(name, data_dir, image_size, seed, split, with_masks):
+    keys = {"name": name, "data_dir": data_dir, "image_size": image_size, "seed": seed}
+    return InMemory(open_split(ConfigDict(keys | {"keep_in_memory": False}), split, with_masks))
 
 
 def protocol(data_config):

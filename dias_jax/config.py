@@ -7,11 +7,18 @@ from ml_collections import ConfigDict
 
 from dias_jax import devices
 from dias_jax.errors import UserError
-from dias_jax.losses import DISTILLATION_FORMS
+from dias_jax.losses import DISTILLATION_FORMS, TEACHERS
 
 FILE_NAME = "config.json"
 # What may differ between a run and its continuation without changing what is computed.
-FREE_KEYS = ("log_every", "evaluation.", "data.data_dir", "data.threads", "model.backbone.weights")
+FREE_KEYS = (
+    "log_every",
+    "evaluation.",
+    "data.data_dir",
+    "data.threads",
+    "data.keep_in_memory",
+    "model.backbone.weights",
+)
 
 # Counts of which at least one is needed.
 POSITIVE_KEYS = (
@@ -25,6 +32,7 @@ POSITIVE_KEYS = (
 
 CHOICES = {
     "loss.distillation": DISTILLATION_FORMS,
+    "loss.distillation_teacher": TEACHERS,
     "evaluation.best": ("decoder", "aggregator"),
 }
 

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from data_pipelines import pipeline
 from dias_jax import devices
@@ -14,7 +15,11 @@ from dias_jax.steps import eval_step
 def compile_evaluation(config, model, num_masks):
     """`eval_step` for a config, compiled for all devices."""
     step = functools.partial(
-        eval_step, model=model, num_masks=num_masks, distillation=config.loss.distillation
+        eval_step,
+        model=model,
+        num_masks=num_masks,
+        distillation=config.loss.distillation,
+        teacher=config.loss.distillation_teacher,
     )
     return devices.compile_step(step, split_results=True)
 
@@ -22,10 +27,10 @@ def compile_evaluation(config, model, num_masks):
 def evaluate(step, variables, config, split, on_batch=None):
     """Metrics of `split`, each sample once: -> ({name: value}, number of samples).
 
-    step: from `compile_evaluation`, or another with its arguments and results. Metrics are in
-    percent, losses as they are. `on_batch(number, batch, predictions)` sees every batch of this
-    host; predictions are still on the device (`devices.to_host`). Slots are sampled from keys
-    that depend on the seed and the sample only.
+    step: from `compile_evaluation`, or another with its arguments and results. `METRICS` are in
+    percent, everything else is as it is. `on_batch(number, batch, predictions)` sees every batch
+    of this host; predictions are still on the device (`devices.to_host`). Slots are sampled from
+    keys that depend on the seed and the sample only.
     """
     size, limit = len(pipeline.open_split(config.data, split)), config.evaluation.limit
     batches = pipeline.evaluation_batches(
@@ -43,10 +48,10 @@ def evaluate(step, variables, config, split, on_batch=None):
         if on_batch is not None:
             on_batch(number, batch, predictions)
     totals = jax.device_get(totals)
-    means = {
-        name: float(total) / max(float(count), 1.0) * (100 if "/" in name else 1)
-        for name, (total, count) in totals.items()
-    }
+    means = {}
+    for name, (total, count) in totals.items():
+        scale = 100 if name.rpartition("/")[-1] in METRICS else 1
+        means[name] = (scale * total / np.maximum(count, 1)).tolist()
     return means, min(limit or size, size)
 
 

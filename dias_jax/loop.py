@@ -18,7 +18,7 @@ from dias_jax.config import check_config, check_continuation, save_config
 from dias_jax.evaluation import compile_evaluation, evaluate, protocol, score
 from dias_jax.models import build
 from dias_jax.optimizer import build_optimizer, learning_rate_schedule
-from dias_jax.schedules import distillation_weight
+from dias_jax.schedules import half_cosine_rise
 from dias_jax.state import create_state
 from dias_jax.steps import train_step
 from dias_jax.writers import Writer
@@ -43,12 +43,17 @@ def train(config, workdir):
 
 def compile_training(config, model, optimizer):
     """`train_step` for a config, compiled for all devices."""
+    loss, reinit = config.loss, config.model.reinit
     step = functools.partial(
         train_step,
         model=model,
         optimizer=optimizer,
-        distillation_weight=distillation_weight(config.loss.distillation_weight, config.steps),
-        distillation=config.loss.distillation,
+        distillation_weight=half_cosine_rise(loss.distillation_weight, config.steps),
+        reduce_probability=half_cosine_rise(
+            reinit.probability, reinit.probability_rise * config.steps
+        ),
+        distillation=loss.distillation,
+        teacher=loss.distillation_teacher,
         accumulation=config.accumulation,
     )
     return devices.compile_step(step, donate=True)
@@ -128,7 +133,7 @@ class Run:
                     f"loss is {value['loss']} at step {step}; samples {ids.tolist()}; "
                     f"the last checkpoint before it is kept in {self.workdir}"
                 )
-        mean = {name: float(np.mean([value[name] for value in values])) for name in values[0]}
+        mean = {name: np.mean([v[name] for v in values], axis=0).tolist() for name in values[0]}
         mean["learning_rate"] = float(self.learning_rate(steps[-1] - 1))
         speed = len(steps) * self.config.batch_size / (time.perf_counter() - self.clock)
         self.clock = time.perf_counter()
@@ -154,6 +159,8 @@ class Run:
             for masks in ("decoder", "aggregator"):
                 scores = " ".join(f"{name} {metrics[f'{masks}/{name}']:.1f}" for name in names)
                 tqdm.write(f"step {step} {split} {masks}: {scores}")
+            found = f"{metrics['active_slots']:.1f} of {config.model.num_slots} slots in use"
+            tqdm.write(f"step {step} {split} {found}")
         self.clock = time.perf_counter()  # the time of an evaluation is not that of steps
         return metrics
 

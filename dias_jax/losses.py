@@ -4,8 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from dias_jax.errors import UserError
+from dias_jax.models.reduction import sum_over_clusters
 
 DISTILLATION_FORMS = ("released", "cross_entropy")
+TEACHERS = ("first", "last")
+MASKED_LOGIT = -1e9  # finite, because the teacher's zero times -inf is not a number
 TINY = 1e-8  # keeps the logarithm of an attention of exactly zero finite
 
 
@@ -20,10 +23,27 @@ def reconstruction(output):
     return reconstruction_per_sample(output).mean()
 
 
-def self_distillation_per_sample(attention, form="released"):
-    """Cross-entropy of the first iteration's attention against the last: -> (B,).
+def distilled_maps(output, teacher="first"):
+    """The attention between which to distil: DIASOutput -> (T, B, S, h, w), slot_mask (B, S).
 
-    attention (T, B, S, h, w) float32, a distribution over S. `form`:
+    The student is the first aggregation's first iteration. `teacher`:
+      "first"  the last iteration of the same aggregation (all slots in use);
+      "last"   that of the re-initialised aggregation; the student's merged slots are summed.
+    Raises UserError on another teacher.
+    """
+    if teacher not in TEACHERS:
+        raise UserError(f'teacher "{teacher}" is unknown: use one of {TEACHERS}')
+    if teacher == "first":
+        return output.attention, None
+    student = sum_over_clusters(output.attention[0], output.cluster)
+    return jnp.stack([student, output.final_attention]), output.slot_mask
+
+
+def self_distillation_per_sample(attention, form="released", slot_mask=None):
+    """Cross-entropy of the first map against the last: -> (B,).
+
+    attention (T, B, S, h, w) float32, a distribution over S; slot_mask (B, S) bool or None.
+    `form`:
       "released"       the released code: probabilities are taken for logits (a second softmax);
       "cross_entropy"  the textbook form, - sum_s A_T log A_1.
     Raises UserError on another form.
@@ -32,12 +52,14 @@ def self_distillation_per_sample(attention, form="released"):
         raise UserError(f'distillation "{form}" is unknown: use one of {DISTILLATION_FORMS}')
     student, teacher = attention[0], jax.lax.stop_gradient(attention[-1])
     if form == "released":
+        if slot_mask is not None:  # a slot that is not in use has no share in the second softmax
+            student = jnp.where(slot_mask[..., None, None], student, MASKED_LOGIT)
         log_student = jax.nn.log_softmax(student, axis=1)
     else:
         log_student = jnp.log(student + TINY)
     return -(teacher * log_student).sum(1).mean((1, 2))
 
 
-def self_distillation(attention, form="released"):
+def self_distillation(attention, form="released", slot_mask=None):
     """Mean over samples and tokens of `self_distillation_per_sample`: -> scalar."""
-    return self_distillation_per_sample(attention, form).mean()
+    return self_distillation_per_sample(attention, form, slot_mask).mean()

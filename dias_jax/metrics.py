@@ -74,4 +74,11 @@ def miou(pred, true):
     return mean_over_masks(total, true), any_mask(true)
 
 
+def count_error(pred, true):
+    """Absolute difference between the numbers of predicted and of true masks that are not empty."""
+    difference = pred.any(1).sum(1) - true.any(1).sum(1)
+    return jnp.abs(difference).astype(jnp.float32), any_mask(true)
+
+
+# Of a segmentation, between 0 and 1; the higher the better.
 METRICS = {"ari": ari, "fg_ari": fg_ari, "mbo": mbo, "miou": miou}

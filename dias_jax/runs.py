@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from dias_jax.checkpoint import Checkpoints
+from dias_jax.config import load_config
 from dias_jax.errors import UserError
 from dias_jax.models import DIAS, build
 from dias_jax.optimizer import build_optimizer
@@ -24,8 +25,15 @@ def open_run(workdir, config, which="best"):
     """Load the "best" or "latest" checkpoint of `workdir`: -> TrainedModel.
 
     `config` is that of the run, possibly with changes. Raises UserError where there is no
-    checkpoint yet, or the backbone's weights are missing or others.
+    checkpoint yet, the backbone's weights are missing or others, or every slot has a Gaussian of
+    its own and another number of slots is asked for.
     """
+    trained_slots = load_config(workdir).model.num_slots
+    if config.model.initializer == "separate" and config.model.num_slots != trained_slots:
+        raise UserError(
+            f"config.model.num_slots={config.model.num_slots}: the run has learnt a Gaussian for "
+            f'each of its {trained_slots} slots; only with model.initializer="shared" may it change'
+        )
     model, optimizer = build(config.model), build_optimizer(config)
     state, identity = create_state(config, model, optimizer)
     checkpoints = Checkpoints(workdir, identity)

@@ -1,4 +1,4 @@
-"""How the learning rate and the distillation weight move over training."""
+"""How the learning rate, the distillation weight and the chance of reduction move over training."""
 
 import jax.numpy as jnp
 import optax
@@ -15,10 +15,14 @@ def learning_rate(peak, num_steps, warmup_fraction=0.05, final_fraction=1e-3):
     return optax.join_schedules([rise, fall], [warmup])
 
 
-def distillation_weight(peak, num_steps):
-    """Half a cosine from 0 to `peak`: a function of the step -> scalar. Released code."""
+def half_cosine_rise(peak, num_steps):
+    """Half a cosine from 0 to `peak` over `num_steps`, 0: `peak` at once. Released code.
 
-    def weight(step):
-        return peak * 0.5 * (1 - jnp.cos(jnp.pi * jnp.minimum(step / num_steps, 1.0)))
+    Returns a function of the step -> scalar.
+    """
 
-    return weight
+    def value(step):
+        progress = jnp.minimum(step / num_steps, 1.0) if num_steps else 1.0
+        return peak * 0.5 * (1 - jnp.cos(jnp.pi * progress))
+
+    return value

@@ -3,7 +3,7 @@
 Any size and format; EXIF orientation is honoured. The whole image is squeezed into the model's
 square and the masks are stretched back. For every image NAME: NAME.png (the masks of decoder and
 aggregator painted over it) and NAME.npz ("decoder", "aggregator" (H, W) uint8 slot indices,
-"slots" (S, D), "decoder_attention" and "aggregator_attention" (S, h, w)).
+"slots" (S, D), "slot_mask" (S,), "decoder_attention" and "aggregator_attention" (S, h, w)).
 """
 
 import pathlib
@@ -76,7 +76,7 @@ def segment_image(forward, image, size):
     """Both segmentations of one image (H, W, 3) at its own resolution, slots and attention."""
     square = np.asarray(Image.fromarray(image).resize((size, size), Image.BILINEAR))
     output = forward(square[None])
-    result = {"slots": np.asarray(output.slots[0])}
+    result = {name: np.asarray(getattr(output, name)[0]) for name in ("slots", "slot_mask")}
     attentions = {"decoder": output.decoder_attention, "aggregator": output.final_attention}
     for name, attention in attentions.items():
         result[name] = np.asarray(segment(attention, image.shape[:2])[0]).astype(np.uint8)

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import optax
 
 from dias_jax import losses
-from dias_jax.metrics import METRICS
+from dias_jax.metrics import METRICS, count_error
 from dias_jax.segmentation import segment
+from dias_jax.slot_statistics import slot_statistics
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # on the 0-255 scale
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -20,8 +21,7 @@ def normalize(images):
 
 def random_streams(rng):
     """The model's random streams from one key."""
-    slots, decoder = jax.random.split(rng)
-    return {"slots": slots, "decoder": decoder}
+    return dict(zip(("slots", "decoder", "reinit"), jax.random.split(rng, 3)))
 
 
 def train_step(
@@ -32,7 +32,9 @@ def train_step(
     model,
     optimizer,
     distillation_weight,
+    reduce_probability,
     distillation="released",
+    teacher="first",
     accumulation=1,
     axis_name=None,
 ):
@@ -40,11 +42,13 @@ def train_step(
 
     batch: "image" (B, H, W, 3) uint8, "index" (B,) int32, the samples' indices in their split,
     which together with the key and the step decide their random numbers. `distillation_weight`
-    is a function of the step. The batch is taken in `accumulation` equal parts. Under pmap,
-    `axis_name` is the axis over which gradients are averaged. metrics: dict of scalars.
+    and `reduce_probability` (that slots are reduced) are functions of the step; for `distillation`
+    and `teacher` see `losses`. The batch is taken in `accumulation` equal parts. Under pmap,
+    `axis_name` is the axis over which gradients are averaged. metrics: dict of scalars and of
+    "active_slots_histogram" (S,).
     """
     streams = random_streams(jax.random.fold_in(rng, state.step))
-    weight = distillation_weight(state.step)
+    weight, probability = distillation_weight(state.step), reduce_probability(state.step)
 
     def loss_fn(params, part):
         output = model.apply(
@@ -53,17 +57,24 @@ def train_step(
             train=True,
             rngs=streams,
             sample_index=part["index"],
+            reduce_probability=probability,
         )
         reconstruction = losses.reconstruction(output)
-        distill = losses.self_distillation(output.attention, distillation)
+        maps, slot_mask = losses.distilled_maps(output, teacher)
+        distill = losses.self_distillation(maps, distillation, slot_mask)
         loss = reconstruction + weight * distill
-        return loss, {"loss": loss, "reconstruction": reconstruction, "distillation": distill}
+        values = {"loss": loss, "reconstruction": reconstruction, "distillation": distill}
+        return loss, values | jax.tree.map(lambda x: x.mean(0), slot_statistics(output))
 
     gradients, metrics = mean_gradients(loss_fn, state.params, batch, accumulation)
     if axis_name is not None:
         gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
     updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, state.params)
-    metrics |= {"gradient_norm": optax.tree.norm(gradients), "distillation_weight": weight}
+    metrics |= {
+        "gradient_norm": optax.tree.norm(gradients),
+        "distillation_weight": weight,
+        "reduce_probability": probability,
+    }
     return state.replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),
@@ -89,13 +100,23 @@ def mean_gradients(loss_fn, params, batch, parts):
     return jax.tree.map(lambda x: x / parts, total)
 
 
-def eval_step(variables, batch, rng, *, model, num_masks, distillation="released", axis_name=None):
+def eval_step(
+    variables,
+    batch,
+    rng,
+    *,
+    model,
+    num_masks,
+    distillation="released",
+    teacher="first",
+    axis_name=None,
+):
     """Metrics and segmentations of one batch: -> (totals, predictions).
 
     batch: as in `train_step`, and "mask" (B, H, W) uint8 (0 un-annotated, 1 background, 2...
     objects; at most `num_masks` masks) and "valid" (B,) bool, False where the batch is padding.
-    totals: {name: (sum, count)} over the valid samples of all devices; names are losses and
-    "decoder/ari" ... of both segmentations. predictions: "decoder" and "aggregator" (B, H, W)
+    totals: {name: (sum, count)} over the valid samples of all devices; names are losses, those of
+    `slot_statistics` and `compare_with_truth`. predictions: "decoder" and "aggregator" (B, H, W)
     uint8 slot indices, "decoder_attention" and "aggregator_attention" (B, S, h, w).
     """
     output = model.apply(
@@ -104,13 +125,50 @@ def eval_step(variables, batch, rng, *, model, num_masks, distillation="released
         rngs=random_streams(rng),
         sample_index=batch["index"],
     )
-    valid = batch["valid"]
-    distilled = losses.self_distillation_per_sample(output.attention, distillation)
+    maps, slot_mask = losses.distilled_maps(output, teacher)
     values = {
-        "reconstruction": (losses.reconstruction_per_sample(output), valid),
-        "distillation": (distilled, valid),
+        "reconstruction": losses.reconstruction_per_sample(output),
+        "distillation": losses.self_distillation_per_sample(maps, distillation, slot_mask),
     }
-    predictions = {}
+    values |= slot_statistics(output)
+    values = {name: (value, batch["valid"]) for name, value in values.items()}
+    scores, predictions = compare_with_truth(output, batch, num_masks)
+    return sum_up(values | scores, batch["valid"], axis_name), predictions
+
+
+def threshold_step(variables, batch, rng, *, model, num_masks, thresholds, axis_name=None):
+    """`eval_step` at K thresholds of the reduction, from one first aggregation.
+
+    -> ({name: (sums (K,), counts (K,))}, {}).
+    """
+    first = model.apply(
+        variables,
+        normalize(batch["image"]),
+        False,
+        None,
+        batch["index"],
+        rngs=random_streams(rng),
+        method="aggregate_first",
+    )
+
+    def at(threshold):
+        output = model.apply(variables, first, threshold, batch["index"], method="at_threshold")
+        scores, _ = compare_with_truth(output, batch, num_masks)
+        active = slot_statistics(output)["active_slots"], batch["valid"]
+        return sum_up(scores | {"active_slots": active}, batch["valid"])
+
+    totals = jax.lax.map(at, jnp.asarray(thresholds, jnp.float32))
+    return totals if axis_name is None else jax.lax.psum(totals, axis_name), {}
+
+
+def compare_with_truth(output, batch, num_masks):
+    """Both segmentations of a DIASOutput against a batch's masks: -> (values, predictions).
+
+    values: {name: (values (B,), valid (B,))}; names are "decoder/ari" ..., the same of
+    "aggregator", and "slot_count_error", the difference between the number of slots in use and of
+    true masks, background included.
+    """
+    values, predictions = {}, {}
     attentions = {"decoder": output.decoder_attention, "aggregator": output.final_attention}
     for name, attention in attentions.items():
         prediction = segment(attention, batch["image"].shape[1:3])
@@ -118,18 +176,22 @@ def eval_step(variables, batch, rng, *, model, num_masks, distillation="released
         predictions[f"{name}_attention"] = attention
         scores = measure(prediction, batch["mask"], attention.shape[1], num_masks)
         values |= {f"{name}/{metric}": pair for metric, pair in scores.items()}
-    return sum_up(values, valid, axis_name), predictions
+    present = (batch["mask"][..., None] == jnp.arange(1, num_masks + 1)).any((1, 2))  # (B, G)
+    error = jnp.abs(output.slot_mask.sum(-1) - present.sum(-1)).astype(jnp.float32)
+    return values | {"slot_count_error": (error, present.any(-1))}, predictions
 
 
 def sum_up(values, valid, axis_name=None):
-    """{name: (values (B,), their validity (B,))} -> {name: (sum, count)} over all devices.
+    """{name: (values (B, ...), their validity (B,))} -> {name: (sum, count)} over all devices.
 
     `valid` (B,) is False for samples that only fill the batch.
     """
     totals = {}
     for name, (value, has_value) in values.items():
         counted = has_value & valid
-        totals[name] = jnp.where(counted, value, 0).sum(), counted.sum().astype(jnp.float32)
+        shape = (-1,) + (1,) * (value.ndim - 1)
+        total = jnp.where(counted.reshape(shape), value, 0).sum(0)
+        totals[name] = total, counted.sum().astype(jnp.float32)
     return totals if axis_name is None else jax.lax.psum(totals, axis_name)
 
 
@@ -144,6 +206,7 @@ def measure(prediction, mask, num_slots, num_masks):
         pred = jax.nn.one_hot(slot, num_slots, dtype=bool)
         # Index 0 belongs to no mask: one_hot of -1 is all False.
         true = jax.nn.one_hot(true.astype(jnp.int32) - 1, num_masks, dtype=bool)
-        return jax.tree.map(lambda x: x[0], {k: f(pred, true) for k, f in METRICS.items()})
+        functions = METRICS | {"count_error": count_error}
+        return jax.tree.map(lambda x: x[0], {k: f(pred, true) for k, f in functions.items()})
 
     return jax.lax.map(one, (prediction, mask))

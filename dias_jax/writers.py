@@ -20,14 +20,22 @@ class Writer:
         self.tensorboard = SummaryWriter(str(self.workdir), purge_step=start_step + 1)
 
     def scalars(self, step, split, values, protocol=None):
-        """One line of metrics.jsonl and one TensorBoard scalar per value."""
+        """One line of metrics.jsonl, and one TensorBoard scalar or histogram per value.
+
+        A list holds the shares of samples with 1, 2 ... (of slots, say).
+        """
         line = {"step": step, "split": split, "values": values}
         if protocol is not None:
             line["protocol"] = protocol
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         for name, value in values.items():
-            self.tensorboard.add_scalar(f"{split}/{name}", value, step)
+            if isinstance(value, list):
+                per_mille = np.round(1000 * np.asarray(value)).astype(int)
+                counted = np.repeat(np.arange(1, len(value) + 1), per_mille)
+                self.tensorboard.add_histogram(f"{split}/{name}", counted, step)
+            else:
+                self.tensorboard.add_scalar(f"{split}/{name}", value, step)
 
     def picture(self, step, split, picture):
         """images/step_*.png and a TensorBoard image of a PIL image."""

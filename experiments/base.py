@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 
 def get_config():
-    """The released image model: 256-pixel images, DINOv2 ViT-S/14, 7 slots, 100k steps."""
+    """The paper's image model: 256-pixel images, DINOv2 ViT-S/14, 7 slots, 100k steps."""
     config = ConfigDict()
     config.seed = 42  # of initial parameters, order of samples, views and sampled slots
     config.steps = 100_000  # optimiser steps
@@ -24,6 +24,7 @@ def get_config():
     config.data.flip = True  # mirror half of the training views
     config.data.seed = 0  # of procedurally drawn data sets
     config.data.threads = 4  # that read and decode, per host
+    config.data.keep_in_memory = False  # samples once read; all scenes of shapes take 2 GB
 
     config.model = ConfigDict()
     config.model.dtype = "float32"  # of computation, or bfloat16; parameters stay float32
@@ -41,6 +42,14 @@ def get_config():
     config.model.backbone.width = 32  # of patch_colours only: C
     config.model.backbone.patch_size = 8  # of patch_colours only: pixels
 
+    config.model.reinit = ConfigDict()  # threshold 0 and no iteration: the released model
+    config.model.reinit.threshold = 0.12  # slots of smaller 1 - cosine merge; SOLV's value
+    config.model.reinit.min_clusters = 3  # nothing merges where fewer would remain
+    config.model.reinit.num_iterations = 1  # of the aggregation from the merged slots
+    config.model.reinit.probability = 1.0  # that a training step merges; evaluation always does
+    config.model.reinit.probability_rise = 1.0  # of the steps, half a cosine from 0; 0: at once
+    config.model.reinit.per_sample = False  # draw for each sample instead of each step
+
     config.model.decoder = ConfigDict()
     config.model.decoder.num_tokens = 256  # N, tokens the backbone gives
     config.model.decoder.num_layers = 4
@@ -51,6 +60,8 @@ def get_config():
 
     config.loss = ConfigDict()
     config.loss.distillation = "released"  # or "cross_entropy", the textbook form
+    config.loss.distillation_teacher = "first"  # aggregation whose last iteration teaches, or
+    # "last": that of the re-initialised one, attention of merged slots summed
     config.loss.distillation_weight = 1.0  # reached by half a cosine from 0; 0: off
 
     config.optimizer = ConfigDict()
@@ -67,3 +78,10 @@ def get_config():
     config.evaluation.best = "decoder"  # masks whose metrics decide the best checkpoint
     config.evaluation.pictures = 8  # samples drawn into images/step_*.png
     return config.lock()
+
+
+def released(config):
+    """The released model: nothing is merged and nothing is aggregated again."""
+    config.model.reinit.threshold = 0.0
+    config.model.reinit.num_iterations = 0
+    return config

@@ -1,10 +1,9 @@
-"""ClevrTex: 11 slots, 50k steps of 32 images. The released model.
+"""ClevrTex: 11 slots, 50k steps of 32 images. The whole paper's model.
 
 python -m dias_jax.train --config=experiments/clevrtex.py --workdir=runs/clevrtex
 
-Hardware: one GPU with 24 GB or one TPU host. Not yet run here. Published for this recipe
-(PyTorch, 3 seeds, trained on `full`, evaluated on `outd`, centre square crop, 256x256,
-background counted): ARI 80.9, FG-ARI 79.1, mBO 63.3, mIoU 61.9 (decoder masks).
+Hardware: one GPU with 24 GB or one TPU host. Not yet run here in full: weights and data cannot
+ship with the package. ARI, FG-ARI, mBO and mIoU to beat: those of `clevrtex_released.py`.
 """
 
 from experiments import base

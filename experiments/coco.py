@@ -1,11 +1,10 @@
-"""COCO 2017: 7 slots, 100k steps of 32 images. The released model.
+"""COCO 2017: 7 slots, 100k steps of 32 images. The whole paper's model.
 
 python -m data_pipelines.prepare coco --source=COCO --data_dir=data
 python -m dias_jax.train --config=experiments/coco.py --workdir=runs/coco
 
-Hardware: one GPU with 24 GB or one TPU host. Not yet run here in full: the weights and the data
-cannot ship with the package. Published for this recipe (PyTorch, 3 seeds, centre square crop,
-256x256, background counted): ARI 25.6, FG-ARI 41.2, mBO 31.7, mIoU 30.2 (decoder masks).
+Hardware: one GPU with 24 GB or one TPU host. Not yet run here in full: weights and data cannot
+ship with the package. ARI, FG-ARI, mBO and mIoU to beat: those of `coco_released.py`.
 """
 
 from experiments import base

@@ -18,6 +18,7 @@ def get_config():
     config.data.image_size = 96
     config.data.threads = 2
     config.model.slot_width = 64
+    config.model.reinit.threshold = 0.05  # from a sweep of --thresholds on the released model
     config.model.backbone.name = "patch_colours"
     config.model.backbone.weights = ""
     config.model.backbone.input_scale = 1.0

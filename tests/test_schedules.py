@@ -16,9 +16,9 @@ def test_learning_rate(shared_golden):
     np.testing.assert_allclose(actual, golden, rtol=ROUNDING, atol=ROUNDING * golden.max())
 
 
-def test_distillation_weight(shared_golden):
+def test_half_cosine_rise(shared_golden):
     golden = np.load(shared_golden("metrics.npz"))["sched/distill"]
-    schedule = schedules.distillation_weight(1.0, NUM_STEPS)
+    schedule = schedules.half_cosine_rise(1.0, NUM_STEPS)
     actual = jax.vmap(schedule)(np.arange(NUM_STEPS + 1))
     np.testing.assert_allclose(actual, golden, atol=ROUNDING)
 
@@ -31,7 +31,7 @@ def test_learning_rate_rises_peaks_and_ends():
     np.testing.assert_allclose([values[5], values[10], values[100]], [0.5, 1.0, 0.01], rtol=1e-6)
 
 
-def test_distillation_weight_ends_at_its_peak():
-    schedule = schedules.distillation_weight(0.5, 100)
+def test_half_cosine_rise_ends_at_its_peak():
+    schedule = schedules.half_cosine_rise(0.5, 100)
     np.testing.assert_allclose([schedule(0), schedule(50), schedule(100)], [0, 0.25, 0.5])
     np.testing.assert_allclose(schedule(200), 0.5)

@@ -14,7 +14,7 @@ from dias_jax import steps
 from dias_jax.evaluation import compile_evaluation, evaluate
 from dias_jax.models import build
 from dias_jax.optimizer import build_optimizer
-from dias_jax.schedules import distillation_weight
+from dias_jax.schedules import half_cosine_rise
 from dias_jax.state import create_state
 
 
@@ -32,7 +32,8 @@ def make_step(model, optimizer, **options):
         steps.train_step,
         model=model,
         optimizer=optimizer,
-        distillation_weight=distillation_weight(1.0, 10),
+        distillation_weight=half_cosine_rise(1.0, 10),
+        reduce_probability=half_cosine_rise(1.0, 10),
         **options,
     )
 

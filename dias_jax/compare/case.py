@@ -48,7 +48,7 @@ class Case:
 
 def full_model(dtype):
     """The released model at its published size."""
-    config = base.get_config().model
+    config = base.released(base.get_config()).model
     config.dtype = dtype
     return build(config)
 

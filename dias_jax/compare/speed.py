@@ -93,7 +93,8 @@ def our_training(case, batch):
         steps.train_step,
         model=case.model,
         optimizer=optimizer,
-        distillation_weight=schedules.distillation_weight(1.0, 1000),
+        distillation_weight=schedules.half_cosine_rise(1.0, 1000),
+        reduce_probability=schedules.half_cosine_rise(1.0, 0),
     )
     key = jax.random.key(0)
     compiled = jax.jit(step, donate_argnums=0).lower(state, batch, key).compile()

@@ -2,5 +2,6 @@
 
 from dias_jax.models.build import build
 from dias_jax.models.dias import DIAS, DIASOutput
+from dias_jax.models.reduction import reduce_slots
 
-__all__ = ["DIAS", "DIASOutput", "build"]
+__all__ = ["DIAS", "DIASOutput", "build", "reduce_slots"]

@@ -6,7 +6,7 @@ from dias_jax.errors import UserError
 from dias_jax.models.aggregator import SlotAttention
 from dias_jax.models.backbone import VisionTransformer
 from dias_jax.models.decoder import RandomOrderDecoder
-from dias_jax.models.dias import DIAS
+from dias_jax.models.dias import DIAS, Reinit
 from dias_jax.models.initializer import SeparateGaussian, SharedGaussian
 from dias_jax.models.patch_colours import PatchColours
 from dias_jax.models.projector import Projector
@@ -64,6 +64,12 @@ def build(config):
         ),
         decoder=RandomOrderDecoder(
             config.decoder.num_tokens, config.decoder.num_layers, config.decoder.heads, dtype
+        ),
+        reinit=Reinit(
+            config.reinit.threshold,
+            config.reinit.min_clusters,
+            config.reinit.num_iterations,
+            config.reinit.per_sample,
         ),
         input_scale=config.backbone.input_scale,
         uniform_probability=config.decoder.uniform_probability,

@@ -1,5 +1,7 @@
 """DIAS: frozen backbone, projector, initializer, aggregator and decoder in one module."""
 
+import dataclasses
+
 import flax
 import flax.linen as nn
 import jax
@@ -7,7 +9,31 @@ import jax.numpy as jnp
 
 from dias_jax.errors import UserError
 from dias_jax.models.decoder import sample_num_visible, sample_token_order
+from dias_jax.models.reduction import cluster_slots, mean_over_clusters, sum_over_clusters
 from dias_jax.models.resize import bicubic_resize
+
+
+@dataclasses.dataclass(frozen=True)
+class Reinit:
+    """Reduction of redundant slots and re-initialised aggregation (paper, idea i).
+
+    Threshold 0 and no extra iteration: the released model.
+    """
+
+    threshold: float = 0.0  # slots of smaller 1 - cosine merge
+    min_clusters: int = 3  # nothing merges where fewer would remain
+    num_iterations: int = 0  # of the aggregation that starts again from the merged slots
+    per_sample: bool = False  # draw for each sample whether it is reduced, not for each step
+
+
+@flax.struct.dataclass
+class FirstAggregation:
+    """What is computed before slots are reduced."""
+
+    features: jax.Array  # (B, h, w, C), of the frozen backbone
+    tokens: jax.Array  # (B, N, C), projected
+    slots: jax.Array  # (B, S, D) float32
+    attention: jax.Array  # (T, B, S, N) float32
 
 
 @flax.struct.dataclass
@@ -21,10 +47,12 @@ class DIASOutput:
     final_attention: jax.Array  # (B, S, h, w), last iteration of the last aggregation
     reconstruction: jax.Array  # (B, h, w, C)
     decoder_attention: jax.Array  # (B, S, h, w), last cross-attention, mean over heads
+    first_slots: jax.Array  # (B, S, D), after the first aggregation
+    cluster: jax.Array  # (B, S) int32, the slot in which each of `first_slots` lives on
 
 
 class DIAS(nn.Module):
-    """Slot attention with self-distillation and random auto-regressive decoding.
+    """Slot attention with re-initialisation, self-distillation, random auto-regressive decoding.
 
     images (B, H, W, 3) float32, ImageNet-normalised -> DIASOutput (paper, Fig. 2; released code).
 
@@ -33,7 +61,8 @@ class DIAS(nn.Module):
     handed in instead: initial_slots (B, S, D), token_order (B, N) int, num_visible (B,) int.
     Random streams: "slots" and "decoder", one key a sample, folded with `sample_index` (B,) int
     (default 0 ... B - 1), so that a sample's random numbers do not depend on the batch or device
-    it lands on.
+    it lands on; and "reinit", only where `reduce_probability` is given: the chance that slots are
+    reduced, otherwise they always are.
     """
 
     backbone: nn.Module
@@ -41,12 +70,12 @@ class DIAS(nn.Module):
     initializer: nn.Module
     aggregator: nn.Module
     decoder: nn.Module
+    reinit: Reinit = Reinit()
     input_scale: float = 0.875  # bicubic resize before the backbone: 256 -> 224 pixels
     uniform_probability: float = 0.5  # chance that the number of visible tokens is uniform
     fixed_visible: int = 24  # number of visible tokens otherwise
     evaluation_sees_tokens: bool = True  # in evaluation all tokens are visible; False: none is
 
-    @nn.compact
     def __call__(
         self,
         images,
@@ -55,9 +84,28 @@ class DIAS(nn.Module):
         token_order=None,
         num_visible=None,
         sample_index=None,
+        reduce_probability=None,
     ):
         if sample_index is None:
             sample_index = jnp.arange(images.shape[0])
+        first = self.aggregate_first(images, train, initial_slots, sample_index)
+        visible = self.choose_visible(
+            sample_index, first.tokens.shape[1], train, token_order, num_visible
+        )
+        cluster = self.find_clusters(first.slots, self.reinit.threshold)
+        if reduce_probability is not None:
+            is_reduced = self.draw_reduction(sample_index, reduce_probability)
+            cluster = jnp.where(is_reduced[:, None], cluster, jnp.arange(cluster.shape[1]))
+        return self.finish(first, cluster, *visible)
+
+    def at_threshold(self, first, threshold, sample_index):
+        """Evaluation from a FirstAggregation on, with a threshold of its own: -> DIASOutput."""
+        visible = self.choose_visible(sample_index, first.tokens.shape[1], False, None, None)
+        return self.finish(first, self.find_clusters(first.slots, threshold), *visible)
+
+    @nn.compact
+    def aggregate_first(self, images, train, initial_slots, sample_index):
+        """Images to the slots of the first aggregation: -> FirstAggregation."""
         features = self.extract_features(images)  # (B, h, w, C)
         batch, h, w, width = features.shape
         if h * w != self.decoder.num_tokens:
@@ -65,27 +113,54 @@ class DIAS(nn.Module):
                 f"images of {images.shape[1]}x{images.shape[2]} pixels give {h * w} tokens: set "
                 f"model.decoder.num_tokens={h * w} (now {self.decoder.num_tokens})"
             )
-        tokens = features.reshape(batch, h * w, width)
         if initial_slots is None:
             keys = self.sample_keys("slots", sample_index)
             initial_slots = self.initializer(keys, train)
-        slots, attention = self.aggregator(self.projector(tokens), initial_slots)
-        slot_mask = jnp.ones(slots.shape[:2], bool)
-        token_order, num_visible = self.choose_visible(
-            sample_index, h * w, train, token_order, num_visible
-        )
+        tokens = self.projector(features.reshape(batch, h * w, width))
+        return FirstAggregation(features, tokens, *self.aggregator(tokens, initial_slots))
+
+    def find_clusters(self, slots, threshold):
+        """(B, S, D) -> (B, S) int32, the first slot of each slot's cluster."""
+        if isinstance(threshold, (int, float)) and threshold == 0:  # spare the released model
+            return jnp.tile(jnp.arange(slots.shape[1]), (len(slots), 1))
+        return cluster_slots(slots, threshold, self.reinit.min_clusters)
+
+    def draw_reduction(self, sample_index, probability):
+        """Which samples are reduced: (B,) bool."""
+        if self.reinit.per_sample:
+            keys = self.sample_keys("reinit", sample_index)
+            return jax.vmap(jax.random.bernoulli, (0, None))(keys, probability)
+        drawn = jax.random.bernoulli(self.make_rng("reinit"), probability)
+        return jnp.full(sample_index.shape, drawn)
+
+    def finish(self, first, cluster, token_order, num_visible):
+        """Reduce, aggregate again and decode: FirstAggregation, (B, S) int -> DIASOutput.
+
+        The second aggregation has the weights of the first. Masked slots attend to nothing and
+        are zero; without a second aggregation merged slots keep the sum of their attention.
+        """
+        slots, slot_mask = mean_over_clusters(first.slots, cluster)
+        final_attention = sum_over_clusters(first.attention[-1], cluster)
+        if self.reinit.num_iterations:
+            slots, attention = self.aggregator(
+                first.tokens, slots, slot_mask, self.reinit.num_iterations
+            )
+            slots = jnp.where(slot_mask[..., None], slots, 0)
+            final_attention = attention[-1]
+        batch, h, w, width = first.features.shape
         reconstruction, decoder_attention = self.decoder(
-            tokens, slots, None, token_order, num_visible
+            first.features.reshape(batch, h * w, width), slots, slot_mask, token_order, num_visible
         )
-        attention = attention.reshape(*attention.shape[:-1], h, w)
         return DIASOutput(
-            features=features.astype(jnp.float32),
+            features=first.features.astype(jnp.float32),
             slots=slots,
             slot_mask=slot_mask,
-            attention=attention,
-            final_attention=attention[-1],
-            reconstruction=reconstruction.reshape(features.shape).astype(jnp.float32),
+            attention=first.attention.reshape(*first.attention.shape[:-1], h, w),
+            final_attention=final_attention.reshape(batch, -1, h, w),
+            reconstruction=reconstruction.reshape(batch, h, w, width).astype(jnp.float32),
             decoder_attention=decoder_attention.reshape(batch, -1, h, w),
+            first_slots=first.slots,
+            cluster=cluster,
         )
 
     def extract_features(self, images):

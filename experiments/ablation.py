@@ -1,0 +1,132 @@
+"""The paper's ablation on drawn scenes: python -m experiments.ablation --out=runs/ablation.
+
+{released, reduce only, reduce and re-initialise} x self-distillation {off, released, textbook},
+and distillation from the last aggregation. Every arm is trained with every seed and evaluated on
+the test split. What is in OUT already is continued or not repeated, so the script may be stopped,
+or started several times with different --seeds beside each other. At the end OUT holds table.md
+and ablation.png over all seeds found there.
+"""
+
+import itertools
+import json
+import pathlib
+
+import matplotlib.pyplot as plt
+import numpy as np
+from absl import flags
+
+from data_pipelines import pipeline
+from dias_jax.cli import require, run
+from dias_jax.evaluation import compile_evaluation, evaluate, protocol
+from dias_jax.loop import train
+from dias_jax.metrics import METRICS
+from dias_jax.runs import open_run
+from experiments import shapes
+
+OUT = flags.DEFINE_string("out", None, "directory for all runs, the table and the figure")
+SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "seeds to train with")
+STEPS = flags.DEFINE_integer("steps", 1_500, "optimiser steps of every run", 1)
+
+AGGREGATION = {
+    "released": {"model.reinit.threshold": 0.0, "model.reinit.num_iterations": 0},
+    "reduce": {"model.reinit.num_iterations": 0},
+    "reinitialise": {},
+}
+DISTILLATION = {
+    "off": {"loss.distillation_weight": 0.0},
+    "released": {"loss.distillation_weight": 1.0},
+    "textbook": {"loss.distillation_weight": 1.0, "loss.distillation": "cross_entropy"},
+}
+FROM_LAST = {"loss.distillation_teacher": "last"}
+COLUMNS = (
+    *(f"{masks}/{metric}" for masks in ("aggregator", "decoder") for metric in METRICS),
+    "active_slots",
+    "slot_count_error",
+)
+
+
+def arms():
+    """{name: changes to the config}, in the order of the table."""
+    pairs = itertools.product(AGGREGATION.items(), DISTILLATION.items())
+    changes = {f"{a}, {d}": more | other for (a, more), (d, other) in pairs}
+    for form in ("released", "textbook"):
+        name = f"reinitialise, {form}"
+        changes[f"{name} from last"] = changes[name] | FROM_LAST
+    return changes
+
+
+def run_arm(changes, seed, directory):
+    """Train and evaluate one arm unless its result is there: -> metrics of the test split."""
+    path = directory / "test.json"
+    if not path.exists():
+        config = shapes.get_config()
+        config.update_from_flattened_dict(changes)
+        config.seed, config.steps, config.evaluation.every = seed, STEPS.value, STEPS.value
+        config.data.keep_in_memory = True  # all arms see the same scenes
+        train(config, directory)
+        config.evaluation.limit = 0
+        trained = open_run(directory, config, "latest")
+        num_masks = pipeline.open_split(config.data, "test").num_masks
+        step = compile_evaluation(config, trained.model, num_masks)
+        metrics, _ = evaluate(step, trained.variables, config, "test")
+        path.write_text(json.dumps({"metrics": metrics, "protocol": protocol(config, "test")}))
+    return json.loads(path.read_text())["metrics"]
+
+
+def read_results(out):
+    """{arm: {column: values of all seeds}} of the arms that have a result."""
+    results = {}
+    for name in arms():
+        found = [json.loads(path.read_text()) for path in sorted((out / name).glob("*/test.json"))]
+        if found:
+            results[name] = {c: [one["metrics"][c] for one in found] for c in COLUMNS}
+    return results
+
+
+def table(results):
+    """Markdown: mean and deviation over seeds."""
+    titles = [
+        "aggregation, distillation",
+        *(c.replace("_", " ").replace("/", " ") for c in COLUMNS),
+    ]
+    lines = ["| " + " | ".join([*titles, "seeds"]) + " |", "|" + "---|" * (len(titles) + 1)]
+    for name, columns in results.items():
+        cells = [f"{np.mean(v):.1f} ± {np.std(v):.1f}" for v in columns.values()]
+        seeds = len(columns["active_slots"])
+        lines.append("| " + " | ".join([name, *cells, str(seeds)]) + " |")
+    return "\n".join(lines)
+
+
+def plot(results, path):
+    """One group an arm: the mean of the four metrics of both kinds of masks, a dot a seed."""
+    figure, axis = plt.subplots(figsize=(10, 4), layout="constrained")
+    for number, columns in enumerate(results.values()):
+        for place, masks in enumerate(("aggregator", "decoder")):
+            scores = np.mean([columns[f"{masks}/{metric}"] for metric in METRICS], axis=0)
+            x = number + 0.36 * place - 0.18
+            label = f"{masks} masks" if number == 0 else None
+            axis.bar(x, scores.mean(), 0.34, color=f"C{place}", alpha=0.5, label=label)
+            axis.plot([x] * len(scores), scores, "k.", markersize=5)
+    axis.set_xticks(range(len(results)), list(results), rotation=30, ha="right")
+    axis.set(ylabel="mean of ARI, FG-ARI, mBO, mIoU (%)")
+    axis.legend()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main(arguments):
+    """Run what is missing, then write table and figure."""
+    require("out")
+    out = pathlib.Path(OUT.value)
+    for seed, (name, changes) in itertools.product(map(int, SEEDS.value), arms().items()):
+        print(f"seed {seed}: {name}", flush=True)
+        run_arm(changes, seed, out / name / str(seed))
+    results = read_results(out)
+    (out / "table.md").write_text(table(results) + "\n")
+    plot(results, out / "ablation.png")
+    print(table(results))
+    print(out / "table.md", out / "ablation.png")
+
+
+if __name__ == "__main__":
+    run(main)
