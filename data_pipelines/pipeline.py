@@ -11,10 +11,10 @@ the number of threads and hosts, nor on where reading started.
 import functools
 import os
 import pathlib
+import types
 
 import grain
 import numpy as np
-from ml_collections import ConfigDict
 
 from data_pipelines import shapes, transforms
 from data_pipelines.records import PreparedSplit
@@ -42,7 +42,7 @@ def open_split(data_config, split, with_masks=True):
     """
     if data_config.keep_in_memory:
         keys = ("name", "data_dir", "image_size", "seed")
-        return _open_in_memory(*(data_config[key] for key in keys), split, with_masks)
+        return _open_in_memory(*(getattr(data_config, key) for key in keys), split, with_masks)
     name = data_config.name
     if name == "shapes":
         return shapes.Shapes(split, data_config.image_size, data_config.seed)
@@ -79,7 +79,8 @@ class InMemory:
 @functools.cache  # runs in one process share what they have read
 def _open_in_memory(name, data_dir, image_size, seed, split, with_masks):
     keys = {"name": name, "data_dir": data_dir, "image_size": image_size, "seed": seed}
-    return InMemory(open_split(ConfigDict(keys | {"keep_in_memory": False}), split, with_masks))
+    config = types.SimpleNamespace(**keys, keep_in_memory=False)
+    return InMemory(open_split(config, split, with_masks))
 
 
 def protocol(data_config):

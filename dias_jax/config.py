@@ -30,6 +30,15 @@ POSITIVE_KEYS = (
     "evaluation.every",
 )
 
+# Smallest and largest value.
+RANGES = {
+    "model.reinit.threshold": (0, 2),
+    "model.reinit.probability": (0, 1),
+    "model.reinit.probability_rise": (0, 1),
+    "model.reinit.num_iterations": (0, 1_000),
+    "model.reinit.min_clusters": (1, 1_000),
+}
+
 CHOICES = {
     "loss.distillation": DISTILLATION_FORMS,
     "loss.distillation_teacher": TEACHERS,
@@ -76,7 +85,7 @@ def check_continuation(config, workdir):
 
 
 def check_config(config):
-    """Raise UserError on what would fail later: counts, choices, batches."""
+    """Raise UserError on what would fail later: counts, ranges, choices, batches."""
     values = flatten(config.to_dict())
     for key, options in CHOICES.items():
         if values[key] not in options:
@@ -84,5 +93,8 @@ def check_config(config):
     for key in POSITIVE_KEYS:
         if values[key] < 1:
             raise UserError(f"config.{key}={values[key]}: must be at least 1")
+    for key, (low, high) in RANGES.items():
+        if not low <= values[key] <= high:
+            raise UserError(f"config.{key}={values[key]}: must be between {low} and {high}")
     devices.check_batch_size(config.batch_size, "batch_size", config.accumulation)
     devices.check_batch_size(config.evaluation.batch_size, "evaluation.batch_size")

@@ -37,12 +37,23 @@ def save_predictions(directory, batch, predictions):
         np.savez_compressed(directory / f"{batch['index'][i]:08d}.npz", **maps)
 
 
-def compare_thresholds(trained, split, num_masks, workdir):
-    """Print the table, draw the plot: -> metrics as lists, number of samples."""
+def read_thresholds():
+    """The values of --thresholds in order. Raises UserError on what is no threshold."""
     try:
         values = sorted({float(value) for value in THRESHOLDS.value})
-    except ValueError as error:
-        raise UserError(f"--thresholds: {error}; give numbers like 0,0.05,0.1,0.2") from error
+    except ValueError:
+        values = []
+    if not values or not 0 <= min(values) <= max(values) <= 2:
+        raise UserError(
+            f"--thresholds={','.join(THRESHOLDS.value)}: give numbers between 0 and 2, "
+            "like 0,0.05,0.1,0.2"
+        )
+    return values
+
+
+def compare_thresholds(trained, split, num_masks, workdir):
+    """Print the table, draw the plot: -> metrics as lists, number of samples."""
+    values = read_thresholds()
     step = thresholds.compile_sweep(trained.model, num_masks, values)
     metrics, count = evaluate(step, trained.variables, trained.config, split)
     print(thresholds.table(values, metrics))

@@ -51,6 +51,7 @@ def evaluate(step, variables, config, split, on_batch=None):
     means = {}
     for name, (total, count) in totals.items():
         scale = 100 if name.rpartition("/")[-1] in METRICS else 1
+        total, count = np.asarray(total, float), np.asarray(count, float)
         means[name] = (scale * total / np.maximum(count, 1)).tolist()
     return means, min(limit or size, size)
 

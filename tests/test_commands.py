@@ -36,9 +36,13 @@ def test_train_then_evaluate_then_segment(run_module, tiny_flags, tmp_path):
         "--split=test",
         "--checkpoint=latest",
         "--config.evaluation.limit=5",
+        "--config.model.num_slots=9",
     )
     report = json.loads(result.stdout.splitlines()[-1])
     assert report["num_samples"] == 5 and report["step"] == 6 and "test" in report["protocol"]
+    assert len(report["metrics"]["active_slots_histogram"]) == 9
+
+    check_thresholds(run_module, workdir)
 
     result = run_module("experiments.baselines", f"--workdir={workdir}")
     assert "k-means, 4 clusters" in result.stdout and "random initialisation" in result.stdout
@@ -55,7 +59,9 @@ def test_train_then_evaluate_then_segment(run_module, tiny_flags, tmp_path):
     run_module("dias_jax.segment", f"--workdir={workdir}", f"--out={out}", photographs)
     sizes = {path.stem: np.load(path)["decoder"].shape for path in out.glob("*.npz")}
     assert sizes == {"a": (60, 40), "a_2": (40, 60), "grey": (40, 60)}
-    assert np.load(out / "a.npz")["slots"].shape == (4, 16)
+    saved = np.load(out / "a.npz")
+    assert saved["slots"].shape == (4, 16)
+    assert saved["slot_mask"].shape == (4,) and saved["slot_mask"].dtype == bool
     assert Image.open(out / "a.png").size == (120, 60)
 
     (photographs / "broken.png").write_bytes(b"not a picture")
@@ -63,6 +69,21 @@ def test_train_then_evaluate_then_segment(run_module, tiny_flags, tmp_path):
         "dias_jax.segment", f"--workdir={workdir}", f"--out={out}", photographs, check=False
     )
     assert_one_line(result, "broken.png")
+
+
+def check_thresholds(run_module, workdir):
+    """Evaluation at several thresholds: table, plot and lists; a bad one gets one line."""
+    command = ("dias_jax.evaluate", f"--workdir={workdir}")
+    result = run_module(*command, "--thresholds=0.5,0,0.1")
+    lines = result.stdout.splitlines()
+    rows = [line.split("|")[1:3] for line in lines if line.startswith("| 0")]
+    assert [float(threshold) for threshold, _ in rows] == [0, 0.1, 0.5]
+    assert float(rows[0][1]) == 4  # nothing merges
+    report = json.loads(lines[-1])
+    assert report["metrics"]["thresholds"] == [0, 0.1, 0.5]
+    assert all(len(values) == 3 for values in report["metrics"].values())
+    assert np.asarray(Image.open(workdir / "thresholds_validation.png")).std() > 0
+    assert_one_line(run_module(*command, "--thresholds=x", check=False), "--thresholds=x")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

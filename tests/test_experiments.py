@@ -40,6 +40,17 @@ def test_experiment_is_short_and_says_how_to_run_it(path):
         assert word in text
 
 
+@pytest.mark.parametrize("name", ["coco", "voc", "clevrtex", "shapes"])
+def test_released_variants_only_lack_the_reinitialisation(name):
+    paper, released = (
+        flatten(importlib.import_module(f"experiments.{n}").get_config().to_dict())
+        for n in (name, f"{name}_released")
+    )
+    keys = {"model.reinit.threshold", "model.reinit.num_iterations"}
+    assert all(paper[key] > 0 and released[key] == 0 for key in keys)
+    assert {key for key in paper if paper[key] != released[key]} == keys
+
+
 def test_published_recipes():
     expected = {"coco": (7, 100_000), "voc": (6, 50_000), "clevrtex": (11, 50_000)}
     for name, (slots, steps) in expected.items():

@@ -133,6 +133,8 @@ def test_another_config_is_refused_by_key(tiny_config, tmp_path):
             "does not exist",
         ),
         ({"loss.distillation": "other"}, "released"),
+        ({"loss.distillation_teacher": "other"}, "first"),
+        ({"model.reinit.threshold": 3.0}, "reinit.threshold=3.0: must be between 0 and 2"),
         ({"evaluation.best": "other"}, "aggregator"),
         ({"evaluation.split": "other"}, "other"),
     ],

@@ -149,3 +149,13 @@ def test_an_image_of_background_only_has_no_fg_ari():
     true[1, :, 1:] = False
     np.testing.assert_array_equal(score("fg_ari", pred, true)[1], [True, False, True, True, True])
     assert score("ari", pred, true)[1].all()
+
+
+def test_count_error_counts_masks_that_are_not_empty():
+    pred = one_hot(np.array([[0, 1, 2, 3], [5, 5, 5, 5], [0, 0, 1, 1], [0, 1, 2, 3]]), 6)
+    true = one_hot(np.array([[0, 0, 1, 1], [0, 1, 2, 2], [2, 2, 0, 0], [0, 1, 2, 3]]), 9)
+    true[3] = False
+    values, valid = jax.jit(metrics.count_error)(pred, true)
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values[:3], [2, 2, 0])
+    np.testing.assert_array_equal(valid, [True, True, True, False])

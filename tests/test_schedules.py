@@ -35,3 +35,8 @@ def test_half_cosine_rise_ends_at_its_peak():
     schedule = schedules.half_cosine_rise(0.5, 100)
     np.testing.assert_allclose([schedule(0), schedule(50), schedule(100)], [0, 0.25, 0.5])
     np.testing.assert_allclose(schedule(200), 0.5)
+
+
+def test_half_cosine_rise_over_no_steps_is_its_peak_at_once():
+    schedule = jax.jit(schedules.half_cosine_rise(0.5, 0))
+    np.testing.assert_allclose([schedule(0), schedule(100)], 0.5)

@@ -1,5 +1,6 @@
 """The training and evaluation steps: randomness, accumulation, recompilation, padding."""
 
+import dataclasses
 import functools
 
 import chex
@@ -114,3 +115,45 @@ def test_a_sample_without_ground_truth_is_left_out(parts):
     assert totals["reconstruction"][1] == 8
     assert predictions["aggregator"].shape == (8, 32, 32)
     assert predictions["aggregator"].dtype == jnp.uint8
+
+
+def test_training_reports_what_the_reduction_does(parts):
+    state, model, optimizer, batch = parts
+    step = jax.jit(make_step(model, optimizer))
+    for number, chance in ((0, 0.0), (5, 0.5), (10, 1.0)):
+        metrics = step(state.replace(step=jnp.int32(number)), batch, jax.random.key(0))[1]
+        np.testing.assert_allclose(metrics["reduce_probability"], chance, atol=1e-6)
+        histogram = np.asarray(metrics["active_slots_histogram"])
+        np.testing.assert_allclose(histogram.sum(), 1, rtol=1e-6)
+        np.testing.assert_allclose(metrics["active_slots"], histogram @ [1, 2, 3, 4], rtol=1e-6)
+        np.testing.assert_allclose(metrics["merged"], 1 - histogram[3], atol=1e-6)
+        assert chance or histogram[3] == 1  # nothing merges while the chance is zero
+        assert 0 <= metrics["smallest_distance"] <= metrics["median_distance"] <= 2
+
+
+def test_sweep_over_thresholds_agrees_with_evaluation(parts, monkeypatch):
+    state, model, _, batch = parts
+    masks = np.random.default_rng(0).integers(1, 4, (8, 32, 32)).astype(np.uint8)
+    batch = batch | {"mask": masks, "valid": np.arange(8) < 6}
+    # Without a smallest number of clusters slots can only become fewer.
+    reinit = dataclasses.replace(model.reinit, threshold=0.06, min_clusters=1)
+    options = {"model": model.clone(reinit=reinit), "num_masks": 3}
+    thresholds = (0.0, 0.01, 0.06, 0.3, 2.0)
+    monkeypatch.setattr(steps, "threshold_step", chex.assert_max_traces(steps.threshold_step, n=1))
+    sweep = jax.jit(functools.partial(steps.threshold_step, thresholds=thresholds, **options))
+    totals, predictions = sweep(state.variables, batch, jax.random.key(0))
+    again, _ = sweep(state.variables, batch, jax.random.key(0))
+    chex.assert_trees_all_equal(totals, again)
+    assert predictions == {}
+
+    expected, _ = jax.jit(functools.partial(steps.eval_step, **options))(
+        state.variables, batch, jax.random.key(0)
+    )
+    assert {"decoder/ari", "aggregator/miou", "slot_count_error", "active_slots"} <= totals.keys()
+    own = {name: (sums[2], counts[2]) for name, (sums, counts) in totals.items()}
+    chex.assert_trees_all_close(own, {name: expected[name] for name in own}, rtol=1e-5)
+
+    active, count = totals["active_slots"]
+    assert (count == 6).all()
+    assert active[0] == 4 * 6 and active[-1] == 6
+    assert (np.diff(active) <= 0).all() and 6 < active[2] < 4 * 6

@@ -80,7 +80,13 @@ def coco(tmp_path_factory):
 @pytest.fixture
 def shapes_config():
     return types.SimpleNamespace(
-        name="shapes", data_dir="", image_size=32, crop_scale=(0.75, 1.0), flip=True, seed=0
+        name="shapes",
+        data_dir="",
+        image_size=32,
+        crop_scale=(0.75, 1.0),
+        flip=True,
+        seed=0,
+        keep_in_memory=False,
     )
 
 
@@ -93,4 +99,5 @@ def coco_config(coco):
         crop_scale=(0.75, 1.0),
         flip=True,
         seed=0,
+        keep_in_memory=False,
     )

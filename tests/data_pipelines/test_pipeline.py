@@ -42,6 +42,16 @@ def join(shards):
     ]
 
 
+def test_samples_kept_in_memory_are_the_same_and_read_once(config):
+    expected = take(pipeline.train_batches(config, 4, seed=1), 8)  # coco's 11 samples come again
+    config.keep_in_memory = True
+    assert_batches_equal(take(pipeline.train_batches(config, 4, seed=1), 8), expected)
+    source = pipeline.open_split(config, "train", with_masks=False)
+    assert source.num_masks == pipeline.open_split(config, "validation").num_masks
+    kept = pipeline.open_split(config, "train", with_masks=False)[expected[0]["index"][0]]
+    assert kept is source[expected[0]["index"][0]]
+
+
 def test_training_batches(config):
     batches = take(pipeline.train_batches(config, 4, seed=1), 3)
     for batch in batches:

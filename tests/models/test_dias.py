@@ -1,16 +1,21 @@
-"""DIAS as a whole: shapes, randomness, initial distributions, what may be handed in."""
+"""DIAS as a whole: shapes, randomness, re-initialisation, initial distributions."""
 
 import chex
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dias_jax import losses
 from dias_jax.errors import UserError
 from dias_jax.models import build
+from dias_jax.models.dias import FirstAggregation, Reinit
 from dias_jax.models.initializer import SeparateGaussian, SharedGaussian
 from dias_jax.state import initialize
 from experiments import base
+
+MANY = 0.1  # threshold at which some of nine slots of an untrained model merge
 
 
 @pytest.fixture
@@ -44,9 +49,12 @@ def test_output_has_the_promised_shapes(case):
         "final_attention": (3, 4, 4, 4),
         "reconstruction": (3, 4, 4, 16),
         "decoder_attention": (3, 4, 4, 4),
+        "first_slots": (3, 4, 16),
+        "cluster": (3, 4),
     }
-    assert output.slot_mask.dtype == bool and output.slot_mask.all()
-    np.testing.assert_array_equal(output.final_attention, output.attention[-1])
+    assert output.slot_mask.dtype == bool and output.cluster.dtype == jnp.int32
+    np.testing.assert_array_equal(output.slot_mask, output.cluster == np.arange(4))
+    np.testing.assert_allclose(output.final_attention.sum(1), 1, rtol=1e-5)
 
 
 def test_random_numbers_belong_to_the_sample_not_to_its_place(case):
@@ -88,8 +96,203 @@ def test_evaluation_may_hide_all_tokens(case):
 
 def test_shared_gaussian_serves_any_number_of_slots(case):
     model, variables, images = case
-    many = model.clone(initializer=SharedGaussian(9, 16))
-    assert forward(many, variables, images, rngs=streams(0)).slots.shape == (3, 9, 16)
+    many = model.clone(initializer=SharedGaussian(9, 16), reinit=Reinit(MANY, 1, 1))
+    output = forward(many, variables, images, rngs=streams(0))
+    assert output.slots.shape == (3, 9, 16)
+    assert ((output.slot_mask.sum(1) > 1) & (output.slot_mask.sum(1) < 9)).any()
+    assert_masked_slots_are_empty(output)
+
+
+def assert_masked_slots_are_empty(output):
+    """Zero, and without attention; the others share every token among themselves."""
+    unused = ~np.asarray(output.slot_mask)
+    for values in (output.slots, output.final_attention, output.decoder_attention):
+        assert (np.asarray(values)[unused] == 0).all()
+    for attention in (output.final_attention, output.decoder_attention):
+        np.testing.assert_allclose(attention.sum(1), 1, rtol=1e-5)
+
+
+def random_first(duplicate):
+    """A FirstAggregation of 3 samples and 4 slots far apart; with `duplicate`, 2 equals 0."""
+    keys = jax.random.split(jax.random.key(5), 4)
+    slots = jax.random.normal(keys[0], (3, 4, 16))
+    attention = jax.nn.softmax(jax.random.normal(keys[1], (3, 3, 4, 16)), axis=2)
+    return FirstAggregation(
+        features=jax.random.normal(keys[2], (3, 4, 4, 16)),
+        tokens=jax.random.normal(keys[3], (3, 16, 16)),
+        slots=slots.at[:, 2].set(slots[:, 0]) if duplicate else slots,
+        attention=attention,
+    )
+
+
+def test_threshold_zero_without_iterations_is_the_released_model(case):
+    model, variables, images = case
+    released = model.clone(reinit=Reinit())
+    index = jnp.arange(3)
+
+    @jax.jit
+    def at_threshold(variables, images, threshold):
+        first = released.apply(
+            variables, images, False, None, index, rngs=streams(0), method="aggregate_first"
+        )
+        return released.apply(variables, first, threshold, index, method="at_threshold")
+
+    general = at_threshold(variables, images, 0.0)
+    expected = forward(released, variables, images, rngs=streams(0))
+    chex.assert_trees_all_equal(general, expected)
+    assert expected.slot_mask.all()
+    np.testing.assert_array_equal(expected.slots, expected.first_slots)
+    np.testing.assert_array_equal(expected.final_attention, expected.attention[-1])
+
+
+def test_permuted_initial_slots_permute_the_result(case):
+    model, variables, images = case
+    model = model.clone(reinit=Reinit(1e-4, num_iterations=1))
+    slots = jax.random.normal(jax.random.key(3), (3, 4, 16))
+    slots = slots.at[:, 3].set(slots[:, 1])  # a redundant one
+    order = np.array([3, 0, 2, 1])
+    output, shuffled = (
+        forward(model, variables, images, initial_slots=s) for s in (slots, slots[:, order])
+    )
+    np.testing.assert_array_equal(output.cluster, [[0, 1, 2, 1]] * 3)
+    np.testing.assert_array_equal(shuffled.cluster, [[0, 1, 2, 0]] * 3)
+    assert_masked_slots_are_empty(output)
+    for name in ("slots", "final_attention", "decoder_attention"):
+        # Merged slots stand at the place of the first of them.
+        before, after = (np.asarray(getattr(x, name)) for x in (output, shuffled))
+        np.testing.assert_allclose(
+            after[:, [0, 1, 2]], before[:, [1, 0, 2]], rtol=1e-4, atol=1e-5, err_msg=name
+        )
+    np.testing.assert_allclose(
+        shuffled.attention, output.attention[:, :, order], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_merged_pair_is_one_slot_in_values_and_gradients(case):
+    model, variables, _ = case
+    decoder = model.decoder.clone(num_layers=1)  # compiles faster
+    model = model.clone(reinit=Reinit(0.12, num_iterations=1), decoder=decoder)
+    first = random_first(duplicate=True)
+    cluster = model.find_clusters(first.slots, 0.12)
+    np.testing.assert_array_equal(cluster, [[0, 1, 0, 3]] * 3)
+    one = first.replace(slots=first.slots[:, [0, 1, 3]], attention=first.attention[:, :, [0, 1, 3]])
+
+    @jax.jit
+    def run(params, first, cluster):
+        def loss(params, slots):
+            output = model.apply(
+                variables | {"params": params},
+                first.replace(slots=slots),
+                cluster,
+                None,
+                None,
+                method="finish",
+            )
+            return losses.reconstruction(output) + (output.final_attention**2).sum(), output
+
+        gradients, output = jax.grad(loss, (0, 1), has_aux=True)(params, first.slots)
+        return *gradients, output
+
+    params, slots, output = run(variables["params"], first, cluster)
+    same_params, same_slots, same = run(variables["params"], one, jnp.tile(jnp.arange(3), (3, 1)))
+    assert_masked_slots_are_empty(output)
+    np.testing.assert_array_equal(output.slot_mask, [[True, True, False, True]] * 3)
+    for name in ("slots", "final_attention", "decoder_attention"):
+        np.testing.assert_allclose(
+            getattr(output, name)[:, [0, 1, 3]], getattr(same, name), rtol=1e-4, atol=1e-5
+        )
+    tolerance = {"rtol": 1e-3, "atol": 1e-5}
+    chex.assert_trees_all_close(output.reconstruction, same.reconstruction, **tolerance)
+    chex.assert_trees_all_close(params, same_params, **tolerance)
+    share = slots * jnp.array([2, 1, 2, 1])[:, None]  # each of a pair has half of the mean
+    chex.assert_trees_all_close(share, same_slots[:, [0, 1, 0, 2]], **tolerance)
+
+
+def test_without_a_second_aggregation_merged_attention_adds_up(case):
+    model, variables, _ = case
+    released = model.clone(reinit=Reinit(0.12))
+    first = random_first(duplicate=True)
+    output = jax.jit(
+        lambda: released.apply(variables, first, 0.12, jnp.arange(3), method="at_threshold")
+    )()
+    last = first.attention[-1].reshape(3, 4, 4, 4)
+    expected = last.at[:, 0].add(last[:, 2]).at[:, 2].set(0)
+    np.testing.assert_allclose(output.final_attention, expected, rtol=1e-6)
+    np.testing.assert_allclose(output.slots[:, [0, 1, 3]], first.slots[:, [0, 1, 3]], rtol=1e-6)
+    assert_masked_slots_are_empty(output)
+
+
+def test_the_second_aggregation_has_the_weights_of_the_first(case):
+    model, variables, _ = case
+    sizes = [
+        jax.eval_shape(lambda key, m=m: initialize(m, key, 32), jax.random.key(0))
+        for m in (model, model.clone(reinit=Reinit()))
+    ]
+    chex.assert_trees_all_equal_shapes_and_dtypes(*sizes)
+    model = model.clone(reinit=Reinit(0.12, num_iterations=2))
+    first = random_first(duplicate=False)
+    output, (slots, attention) = jax.jit(
+        lambda: (
+            model.apply(variables, first, 0.12, jnp.arange(3), method="at_threshold"),
+            model.aggregator.apply(
+                {"params": variables["params"]["aggregator"]}, first.tokens, first.slots, None, 2
+            ),
+        )
+    )()
+    assert attention.shape[0] == 2 and output.slot_mask.all()
+    np.testing.assert_allclose(output.slots, slots, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        output.final_attention.reshape(3, 4, 16), attention[-1], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_reduction_by_chance_is_between_none_and_that_of_evaluation(case):
+    model, variables, images = case
+    model = model.clone(reinit=Reinit(1e-4, num_iterations=1))
+    slots = jax.random.normal(jax.random.key(3), (3, 4, 16))
+    slots = slots.at[:, 3].set(slots[:, 1])
+    given = {"initial_slots": slots, "rngs": {"reinit": jax.random.key(0)}}
+    never, always = (
+        forward(model, variables, images, reduce_probability=jnp.float32(p), **given)
+        for p in (0, 1)
+    )
+    expected = forward(model, variables, images, initial_slots=slots)
+    assert never.slot_mask.all() and not expected.slot_mask.all()
+    assert np.abs(never.final_attention - never.attention[-1]).max() > 1e-3  # aggregated again
+    np.testing.assert_array_equal(always.cluster, expected.cluster)
+    chex.assert_trees_all_close(always, expected, rtol=1e-4, atol=1e-5)
+
+
+def draw(model, key, index, probability=0.5):
+    """`draw_reduction` as a step does it."""
+    return model.apply({}, index, probability, rngs={"reinit": key}, method="draw_reduction")
+
+
+def test_chance_is_drawn_for_the_step_or_for_each_sample(case):
+    model, _, _ = case
+    keys, index = jax.random.split(jax.random.key(0), 200), jnp.array([7, 3, 12, 40])
+    step = jax.vmap(lambda key: draw(model, key, index))(keys)
+    assert (step == step[:, :1]).all()
+    assert 0.35 < step[:, 0].mean() < 0.65
+
+    per_sample = model.clone(reinit=Reinit(0.12, per_sample=True))
+    sample = jax.vmap(lambda key: draw(per_sample, key, index))(keys)
+    assert 0.4 < sample.mean() < 0.6
+    assert (sample != sample[:, :1]).any(1).mean() > 0.7
+    order = np.array([2, 0, 3])  # another place, another batch size
+    moved = jax.vmap(lambda key: draw(per_sample, key, index[order]))(keys)
+    np.testing.assert_array_equal(moved, sample[:, order])
+    for probability, expected in ((0.0, False), (1.0, True)):
+        for m in (model, per_sample):
+            assert (draw(m, keys[0], index, probability) == expected).all()
+
+
+def test_chance_needs_its_own_random_stream(case):
+    model, variables, images = case
+    with pytest.raises(flax.errors.InvalidRngError, match="reinit"):
+        jax.eval_shape(
+            lambda: model.apply(variables, images, rngs=streams(0), reduce_probability=0.5)
+        )
 
 
 def test_separate_gaussians_are_noisy_in_training_only():
