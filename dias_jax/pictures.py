@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 TILE = 128  # pixels, side of one picture in an overview
 TITLE = 14  # pixels, height of a column's title
 GAP = 2  # pixels between tiles
+UNUSED = 190  # grey level of a slot that is not in use
 MASKS = ("decoder", "aggregator")  # the two segmentations
 
 
@@ -43,6 +44,8 @@ def spotlight(image, attention):
 def overview(batch, predictions, count, attention="decoder"):
     """One row a sample: image, ground truth, both segmentations, each slot's attention.
 
+    A slot that was merged into another is plain grey.
+
     batch and predictions: as `eval_step` takes and gives them, in numpy; `attention`: whose to
     show, "decoder" or "aggregator" -> PIL image of the first `count` samples.
     """
@@ -51,7 +54,10 @@ def overview(batch, predictions, count, attention="decoder"):
         image = batch["image"][i]
         row = [image, overlay(image, batch["mask"][i].astype(int) - 1)]
         row += [overlay(image, predictions[name][i].astype(int)) for name in MASKS]
-        row += [spotlight(image, slot) for slot in predictions[f"{attention}_attention"][i]]
+        slots = zip(predictions[f"{attention}_attention"][i], predictions["slot_mask"][i])
+        row += [
+            spotlight(image, slot) if used else np.full_like(image, UNUSED) for slot, used in slots
+        ]
         rows.append(row)
     num_slots = len(rows[0]) - 2 - len(MASKS)
     titles = ["image", "ground truth", *MASKS, *(f"slot {i}" for i in range(num_slots))]

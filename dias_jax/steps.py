@@ -117,7 +117,7 @@ def eval_step(
     objects; at most `num_masks` masks) and "valid" (B,) bool, False where the batch is padding.
     totals: {name: (sum, count)} over the valid samples of all devices; names are losses, those of
     `slot_statistics` and `compare_with_truth`. predictions: "decoder" and "aggregator" (B, H, W)
-    uint8 slot indices, "decoder_attention" and "aggregator_attention" (B, S, h, w).
+    uint8 slot indices, "decoder_attention" and "aggregator_attention" (B, S, h, w), "slot_mask".
     """
     output = model.apply(
         variables,
@@ -168,7 +168,7 @@ def compare_with_truth(output, batch, num_masks):
     "aggregator", and "slot_count_error", the difference between the number of slots in use and of
     true masks, background included.
     """
-    values, predictions = {}, {}
+    values, predictions = {}, {"slot_mask": output.slot_mask}
     attentions = {"decoder": output.decoder_attention, "aggregator": output.final_attention}
     for name, attention in attentions.items():
         prediction = segment(attention, batch["image"].shape[1:3])

@@ -35,12 +35,12 @@ def plot(thresholds, values, path):
     """Left the metrics of both kinds of masks, right the slots in use, over the threshold."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     for number, metric in enumerate(METRICS):
-        for masks, style in (("decoder", "--"), ("aggregator", "-")):
+        for masks, style in (("decoder", ".--"), ("aggregator", ".-")):
             line = values[f"{masks}/{metric}"]
             axes[0].plot(thresholds, line, style, color=f"C{number}", label=f"{masks} {metric}")
     axes[0].set(xlabel="threshold (1 - cosine)", ylabel="%")
-    axes[1].plot(thresholds, values["active_slots"], label="slots in use")
-    axes[1].plot(thresholds, values["slot_count_error"], label="error of their number")
+    axes[1].plot(thresholds, values["active_slots"], ".-", label="slots in use")
+    axes[1].plot(thresholds, values["slot_count_error"], ".-", label="error of their number")
     axes[1].set(xlabel="threshold (1 - cosine)")
     for axis in axes:
         axis.legend(fontsize=7)

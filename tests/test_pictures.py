@@ -41,9 +41,11 @@ def test_overview_has_a_column_for_everything():
         "aggregator": rng.integers(0, 5, (3, 32, 32), np.uint8),
         "decoder_attention": rng.random((3, 5, 4, 4)),
         "aggregator_attention": np.zeros((3, 5, 4, 4)),
+        "slot_mask": np.array([[True, False, True, True, True]] * 3),
     }
     width, height = pictures.overview(batch, predictions, count=2).size
     dark = np.asarray(pictures.overview(batch, predictions, 2, "aggregator"))
     assert dark[pictures.TITLE + 5, -5].max() < 0.16 * 255
     step = pictures.TILE + pictures.GAP
+    assert (dark[pictures.TITLE + 5, 5 * step + 5] == pictures.UNUSED).all()  # slot 1
     assert (width, height) == (9 * step - pictures.GAP, pictures.TITLE + 2 * step)

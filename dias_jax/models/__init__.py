@@ -1,7 +1,7 @@
 """The model: frozen backbone -> projector -> initializer -> aggregator -> decoder."""
 
 from dias_jax.models.build import build
-from dias_jax.models.dias import DIAS, DIASOutput
+from dias_jax.models.dias import DIAS, DIASOutput, Reinit
 from dias_jax.models.reduction import reduce_slots
 
-__all__ = ["DIAS", "DIASOutput", "build", "reduce_slots"]
+__all__ = ["DIAS", "DIASOutput", "Reinit", "build", "reduce_slots"]
