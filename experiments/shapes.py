@@ -30,7 +30,7 @@ def get_config():
     config.model.decoder.fixed_visible = 0
     config.model.decoder.evaluation_sees_tokens = False
     config.loss.distillation_weight = 0.0
-    config.optimizer.learning_rate = 3e-3
+    config.optimizer.learning_rate = 1e-3
     config.evaluation.every = 1_000
     config.evaluation.limit = 256
     config.evaluation.batch_size = 64
