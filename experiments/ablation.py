@@ -27,6 +27,8 @@ OUT = flags.DEFINE_string("out", None, "directory for all runs, the table and th
 SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "seeds to train with")
 STEPS = flags.DEFINE_integer("steps", 1_500, "optimiser steps of every run", 1)
 
+LEARNING_RATE = 3e-3  # higher than in shapes.py, because the runs are short
+
 AGGREGATION = {
     "released": {"model.reinit.threshold": 0.0, "model.reinit.num_iterations": 0},
     "reduce": {"model.reinit.num_iterations": 0},
@@ -62,6 +64,7 @@ def run_arm(changes, seed, directory):
         config = shapes.get_config()
         config.update_from_flattened_dict(changes)
         config.seed, config.steps, config.evaluation.every = seed, STEPS.value, STEPS.value
+        config.optimizer.learning_rate = LEARNING_RATE
         config.data.keep_in_memory = True  # all arms see the same scenes
         train(config, directory)
         config.evaluation.limit = 0
