@@ -13,6 +13,8 @@ COMMANDS = (
     "dias_jax.compare",
     "data_pipelines.prepare",
     "experiments.baselines",
+    "experiments.ablation",
+    "experiments.reduction_cost",
 )
 
 

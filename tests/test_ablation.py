@@ -1,0 +1,35 @@
+"""The ablation: which configs it trains, and what becomes of its results."""
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from dias_jax.config import check_config, flatten
+from experiments import ablation, shapes
+
+
+def test_every_arm_is_another_valid_config():
+    seen = []
+    for changes in ablation.arms().values():
+        config = shapes.get_config()
+        config.update_from_flattened_dict(changes)
+        check_config(config)
+        seen.append(flatten(config.to_dict()))
+    assert len(seen) == 11 and all(one not in seen[:i] for i, one in enumerate(seen))
+    weights = [one["loss.distillation_weight"] for one in seen]
+    assert weights.count(0) == 3 and weights.count(1) == 8
+
+
+def test_table_and_figure_hold_what_was_found(tmp_path):
+    for seed, value in ((1, 10.0), (2, 20.0)):
+        directory = tmp_path / "reduce, off" / str(seed)
+        directory.mkdir(parents=True)
+        metrics = dict.fromkeys(ablation.COLUMNS, value)
+        (directory / "test.json").write_text(json.dumps({"metrics": metrics, "protocol": "none"}))
+    results = ablation.read_results(tmp_path)
+    assert list(results) == ["reduce, off"]
+    line = ablation.table(results).splitlines()[2]
+    assert line.startswith("| reduce, off | 15.0 ± 5.0 |") and line.endswith("| 2 |")
+    ablation.plot(results, tmp_path / "figure.png")
+    assert np.asarray(Image.open(tmp_path / "figure.png")).std() > 0
