@@ -43,7 +43,7 @@ def read_thresholds():
         values = sorted({float(value) for value in THRESHOLDS.value})
     except ValueError:
         values = []
-    if not values or not 0 <= min(values) <= max(values) <= 2:
+    if not values or not all(0 <= value <= 2 for value in values):  # nor NaN
         raise UserError(
             f"--thresholds={','.join(THRESHOLDS.value)}: give numbers between 0 and 2, "
             "like 0,0.05,0.1,0.2"

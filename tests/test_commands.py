@@ -85,7 +85,7 @@ def check_thresholds(run_module, workdir):
     assert report["metrics"]["thresholds"] == [0, 0.1, 0.5]
     assert all(len(values) == 3 for values in report["metrics"].values())
     assert np.asarray(Image.open(workdir / "thresholds_validation.png")).std() > 0
-    assert_one_line(run_module(*command, "--thresholds=x", check=False), "--thresholds=x")
+    assert_one_line(run_module(*command, "--thresholds=0,nan", check=False), "0,nan")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
