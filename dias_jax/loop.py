@@ -16,6 +16,7 @@ from dias_jax import devices, pictures
 from dias_jax.checkpoint import Checkpoints
 from dias_jax.config import check_config, check_continuation, save_config
 from dias_jax.evaluation import compile_evaluation, evaluate, protocol, score
+from dias_jax.metrics import METRICS
 from dias_jax.models import build
 from dias_jax.optimizer import build_optimizer, learning_rate_schedule
 from dias_jax.schedules import half_cosine_rise
@@ -155,9 +156,8 @@ class Run:
         metrics, _ = evaluate(self.eval_step, self.state.variables, config, split, draw)
         if self.writer is not None:
             self.writer.scalars(step, split, metrics, protocol(config, split))
-            names = ("ari", "fg_ari", "mbo", "miou")
             for masks in ("decoder", "aggregator"):
-                scores = " ".join(f"{name} {metrics[f'{masks}/{name}']:.1f}" for name in names)
+                scores = " ".join(f"{name} {metrics[f'{masks}/{name}']:.1f}" for name in METRICS)
                 tqdm.write(f"step {step} {split} {masks}: {scores}")
             found = f"{metrics['active_slots']:.1f} of {config.model.num_slots} slots in use"
             tqdm.write(f"step {step} {split} {found}")
