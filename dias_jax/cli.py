@@ -7,9 +7,10 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from dias_jax.config import load_config
+from dias_jax.config import check_config, load_config
 from dias_jax.errors import UserError
-from experiments import base
+from dias_jax.models.shipped import shipped_config
+from dias_jax.runs import open_run, open_shipped
 
 HELP = {"-h", "-help", "--help", "-helpfull", "--helpfull", "-helpshort", "--helpshort"}
 
@@ -30,14 +31,15 @@ def parse_flags(arguments):
 
 
 def define_run_flags():
-    """--workdir of a finished or running run, and --config.KEY=VALUE on top of its config."""
+    """--workdir of a run or --model that ships, and --config.KEY=VALUE on top of its config."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--workdir")
-    workdir = parser.parse_known_args()[0].workdir
+    parser.add_argument("--model", default="shapes")
+    early = parser.parse_known_args()[0]  # absl needs the config before it parses
     flags.DEFINE_string("workdir", None, "directory of a training run")
-    # absl needs the config before it parses; without a run, base.py serves --help.
-    config = base.get_config() if workdir is None else load_config(workdir)
-    config_flags.DEFINE_config_dict("config", config, "the run's config; change keys by name")
+    flags.DEFINE_string("model", "shapes", "checkpoint of the package, where no run is named")
+    config = shipped_config(early.model) if early.workdir is None else load_config(early.workdir)
+    config_flags.DEFINE_config_dict("config", config, "its config; change keys by name")
 
 
 def require(*names):
@@ -47,10 +49,19 @@ def require(*names):
             raise UserError(f"--{name} is missing (see --help)")
 
 
+def open_model(which="best"):
+    """The TrainedModel that --workdir or --model names."""
+    config, workdir = flags.FLAGS.config, flags.FLAGS.workdir
+    check_config(config)
+    if workdir is None:
+        return open_shipped(flags.FLAGS.model, config)
+    return open_run(workdir, config, which)
+
+
 def run(main, on_a_run=False):
     """Run `main(arguments)`; exits 0, or 2 after one line on stderr for a UserError.
 
-    `on_a_run`: the command works on a training run (see `define_run_flags`).
+    `on_a_run`: the command works on a trained model (see `define_run_flags`).
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of XLA's C++ log
     try:

@@ -27,6 +27,7 @@ POSITIVE_KEYS = (
     "log_every",
     "model.num_slots",
     "model.num_iterations",
+    "model.token_stride",
     "evaluation.every",
 )
 

@@ -1,9 +1,10 @@
-"""Evaluate a training run: python -m dias_jax.evaluate --workdir=DIR [--split=validation].
+"""Evaluate a trained model: python -m dias_jax.evaluate --workdir=DIR [--split=validation].
 
-The last line of stdout is one JSON object: metrics in percent, protocol, step, number of samples.
-Any key of the run's config can be changed: --config.data.data_dir=DIR, or
---config.model.num_slots=24 where one Gaussian serves all slots. --thresholds=0,0.05,0.1,0.2 prints
-the metrics for each threshold of the slot reduction instead, and draws them.
+Without --workdir, a checkpoint of the package: --model=NAME. The last line of stdout is one JSON
+object: metrics in percent, protocol, step, number of samples. Any key of the model's config can be
+changed: --config.data.data_dir=DIR, or --config.model.num_slots=24 where one Gaussian serves all
+slots. --thresholds=0,0.05,0.1,0.2 prints the metrics for each threshold of the slot reduction
+instead, and draws them.
 """
 
 import json
@@ -14,20 +15,19 @@ from absl import flags
 
 from data_pipelines import pipeline
 from dias_jax import devices, thresholds
-from dias_jax.cli import require, run
-from dias_jax.config import check_config
+from dias_jax.cli import open_model, require, run
 from dias_jax.errors import UserError
 from dias_jax.evaluation import compile_evaluation, evaluate, protocol
-from dias_jax.runs import open_run
 
 SPLIT = flags.DEFINE_string("split", None, "split to evaluate; default: the config's")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "best", ["best", "latest"], "which checkpoint")
 SAVE = flags.DEFINE_bool(
-    "save_predictions", False, "write both segmentations to WORKDIR/predictions/SPLIT/*.npz"
+    "save_predictions", False, "write both segmentations to OUT/predictions/SPLIT/*.npz"
 )
 THRESHOLDS = flags.DEFINE_list(
-    "thresholds", None, "of the slot reduction, to compare: table and WORKDIR/thresholds_SPLIT.png"
+    "thresholds", None, "of the slot reduction, to compare: table and OUT/thresholds_SPLIT.png"
 )
+OUT = flags.DEFINE_string("out", None, "directory for what is written; default: the work directory")
 
 
 def save_predictions(directory, batch, predictions):
@@ -51,45 +51,55 @@ def read_thresholds():
     return values
 
 
-def compare_thresholds(trained, split, num_masks, workdir):
+def open_out():
+    """The directory for results. Raises UserError where neither --out nor --workdir is given."""
+    if OUT.value is None and flags.FLAGS.workdir is None:
+        require("out")
+    out = pathlib.Path(OUT.value or flags.FLAGS.workdir)
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def compare_thresholds(trained, split, num_masks, values, out):
     """Print the table, draw the plot: -> metrics as lists, number of samples."""
-    values = read_thresholds()
     step = thresholds.compile_sweep(trained.model, num_masks, values)
     metrics, count = evaluate(step, trained.variables, trained.config, split)
     print(thresholds.table(values, metrics))
-    path = workdir / f"thresholds_{split}.png"
+    path = out / f"thresholds_{split}.png"
     thresholds.plot(values, metrics, path)
     print(f"plot in {path}")
     return {"thresholds": values} | metrics, count
 
 
-def score_run(trained, split, num_masks, workdir):
-    """Evaluate as configured, saving predictions if asked: -> metrics, number of samples."""
-    directory = workdir / "predictions" / split
-    if SAVE.value:
+def score_model(trained, split, num_masks, out):
+    """Evaluate as configured, saving predictions in `out` unless None: -> metrics, samples."""
+    directory = out and out / "predictions" / split
+    if directory:
         directory.mkdir(parents=True, exist_ok=True)
 
     def on_batch(number, batch, predictions):
-        if SAVE.value:
+        if directory:
             save_predictions(directory, batch, devices.to_host(predictions))
 
     step = compile_evaluation(trained.config, trained.model, num_masks)
     metrics, count = evaluate(step, trained.variables, trained.config, split, on_batch)
-    if SAVE.value:
+    if directory:
         print(f"predictions in {directory}")
     return metrics, count
 
 
 def main(arguments):
     """Evaluate and print."""
-    require("workdir")
-    config, workdir = flags.FLAGS.config, pathlib.Path(flags.FLAGS.workdir)
-    check_config(config)
+    config, sweep = flags.FLAGS.config, THRESHOLDS.value is not None
+    values = read_thresholds() if sweep else None
+    out = open_out() if sweep or SAVE.value else None
     split = SPLIT.value or config.evaluation.split
     num_masks = pipeline.open_split(config.data, split).num_masks
-    trained = open_run(workdir, config, CHECKPOINT.value)
-    evaluation = score_run if THRESHOLDS.value is None else compare_thresholds
-    metrics, count = evaluation(trained, split, num_masks, workdir)
+    trained = open_model(CHECKPOINT.value)
+    if sweep:
+        metrics, count = compare_thresholds(trained, split, num_masks, values, out)
+    else:
+        metrics, count = score_model(trained, split, num_masks, out)
     report = {
         "metrics": metrics,
         "protocol": protocol(config, split),

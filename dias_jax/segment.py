@@ -1,9 +1,10 @@
-"""Segment your own images: python -m dias_jax.segment --workdir=DIR --out=DIR IMAGE_OR_FOLDER...
+"""Segment your own images: python -m dias_jax.segment --out=DIR IMAGE_OR_FOLDER...
 
-Any size and format; EXIF orientation is honoured. The whole image is squeezed into the model's
-square and the masks are stretched back. For every image NAME: NAME.png (the masks of decoder and
-aggregator painted over it) and NAME.npz ("decoder", "aggregator" (H, W) uint8 slot indices,
-"slots" (S, D), "slot_mask" (S,), "decoder_attention" and "aggregator_attention" (S, h, w)).
+With the run of --workdir=DIR, otherwise with a checkpoint of the package, --model=NAME. Any size
+and format; EXIF orientation is honoured. The whole image is squeezed into the model's square and
+the masks are stretched back. For every image NAME: NAME.png (the masks of decoder and aggregator
+painted over it) and NAME.npz ("decoder", "aggregator" (H, W) uint8 slot indices, "slots" (S, D),
+"slot_mask" (S,), "decoder_attention" and "aggregator_attention" (S, h, w)).
 """
 
 import pathlib
@@ -13,10 +14,9 @@ import numpy as np
 from absl import flags
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dias_jax.cli import require, run
+from dias_jax.cli import open_model, require, run
 from dias_jax.errors import UserError
 from dias_jax.pictures import overlay
-from dias_jax.runs import open_run
 from dias_jax.segmentation import segment
 from dias_jax.steps import normalize, random_streams
 
@@ -86,15 +86,15 @@ def segment_image(forward, image, size):
 
 def main(arguments):
     """Segment every image named."""
-    require("workdir", "out")
+    require("out")
     paths = find_images(arguments[1:])
-    config = flags.FLAGS.config
-    forward = compile_forward(open_run(flags.FLAGS.workdir, config, CHECKPOINT.value))
+    trained = open_model(CHECKPOINT.value)
+    forward, size = compile_forward(trained), trained.config.data.image_size
     out = pathlib.Path(OUT.value)
     out.mkdir(parents=True, exist_ok=True)
     for path, name in zip(paths, output_names(paths)):
         image = read_image(path)
-        result = segment_image(forward, image, config.data.image_size)
+        result = segment_image(forward, image, size)
         np.savez_compressed(out / f"{name}.npz", **result)
         views = [image, *(overlay(image, result[m].astype(int)) for m in ("decoder", "aggregator"))]
         Image.fromarray(np.concatenate(views, axis=1)).save(out / f"{name}.png")

@@ -17,6 +17,7 @@ from absl import flags
 
 from data_pipelines import pipeline
 from dias_jax.cli import require, run
+from dias_jax.errors import UserError
 from dias_jax.evaluation import compile_evaluation, evaluate, protocol
 from dias_jax.loop import train
 from dias_jax.metrics import METRICS
@@ -25,7 +26,10 @@ from experiments import shapes
 
 OUT = flags.DEFINE_string("out", None, "directory for all runs, the table and the figure")
 SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "seeds to train with")
-STEPS = flags.DEFINE_integer("steps", 1_500, "optimiser steps of every run", 1)
+ARMS = flags.DEFINE_multi_string("arm", None, "train only this arm; may be given several times")
+STEPS = flags.DEFINE_integer(
+    "steps", 1_500, "optimiser steps of every run; 0: the whole recipe of shapes.py", 0
+)
 
 LEARNING_RATE = 3e-3  # higher than in shapes.py, because the runs are short
 
@@ -57,14 +61,24 @@ def arms():
     return changes
 
 
+def chosen_arms():
+    """Names of the arms to train. Raises UserError on a name that is none."""
+    for name in ARMS.value or ():
+        if name not in arms():
+            raise UserError(f'--arm="{name}" is unknown: use one of {tuple(arms())}')
+    return ARMS.value or list(arms())
+
+
 def run_arm(changes, seed, directory):
     """Train and evaluate one arm unless its result is there: -> metrics of the test split."""
     path = directory / "test.json"
     if not path.exists():
         config = shapes.get_config()
         config.update_from_flattened_dict(changes)
-        config.seed, config.steps, config.evaluation.every = seed, STEPS.value, STEPS.value
-        config.optimizer.learning_rate = LEARNING_RATE
+        config.seed = seed
+        if STEPS.value:
+            config.steps, config.evaluation.every = STEPS.value, STEPS.value
+            config.optimizer.learning_rate = LEARNING_RATE
         config.data.keep_in_memory = True  # all arms see the same scenes
         train(config, directory)
         config.evaluation.limit = 0
@@ -121,9 +135,9 @@ def main(arguments):
     """Run what is missing, then write table and figure."""
     require("out")
     out = pathlib.Path(OUT.value)
-    for seed, (name, changes) in itertools.product(map(int, SEEDS.value), arms().items()):
+    for seed, name in itertools.product(map(int, SEEDS.value), chosen_arms()):
         print(f"seed {seed}: {name}", flush=True)
-        run_arm(changes, seed, out / name / str(seed))
+        run_arm(arms()[name], seed, out / name / str(seed))
     results = read_results(out)
     (out / "table.md").write_text(table(results) + "\n")
     plot(results, out / "ablation.png")

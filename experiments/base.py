@@ -32,6 +32,7 @@ def get_config():
     config.model.slot_width = 256  # D
     config.model.num_iterations = 3  # T
     config.model.initializer = "shared"  # one Gaussian for all slots, or "separate"
+    config.model.token_stride = 1  # train on one random token of every stride x stride cell
     config.model.bilevel = False  # bi-level gradient to the initial slots; not with distillation
 
     config.model.backbone = ConfigDict()

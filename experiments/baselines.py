@@ -1,10 +1,11 @@
 """What training has gained: random initialisation, k-means and DIAS on the same held-out images.
 
-python -m experiments.baselines --workdir=runs/shapes --split=test
+python -m experiments.baselines --split=test [--clusters=5,7,16]
 
-Prints a Markdown table. k-means gets the same frozen features and as many clusters as there are
-slots; it is run on each image alone, the best of five k-means++ starts by its own objective, and
-its cluster map is upsampled like attention.
+With the run of --workdir=DIR, otherwise with a checkpoint of the package, --model=NAME. Prints a
+Markdown table. k-means gets the same frozen features and, unless --clusters names other numbers, as
+many clusters as there are slots; it is run on each image alone, the best of five k-means++ starts
+by its own objective, and its cluster map is upsampled like attention.
 """
 
 import functools
@@ -16,15 +17,17 @@ from absl import flags
 
 from data_pipelines import pipeline
 from dias_jax import devices
-from dias_jax.cli import require, run
+from dias_jax.cli import open_model, run
+from dias_jax.errors import UserError
 from dias_jax.evaluation import compile_evaluation, evaluate, protocol
 from dias_jax.metrics import METRICS
-from dias_jax.runs import open_run
 from dias_jax.segmentation import segment
 from dias_jax.state import initialize
 from dias_jax.steps import measure, normalize, random_streams, sum_up
 
 SPLIT = flags.DEFINE_string("split", "test", "held-out split")
+HEAD = "| | ARI | FG-ARI | mBO | mIoU |\n|---|---|---|---|---|"
+CLUSTERS = flags.DEFINE_list("clusters", None, "numbers of clusters; default: that of slots")
 STARTS, ROUNDS = 5, 30
 
 
@@ -67,18 +70,18 @@ def k_means(key, points, count):
     return assignments[objectives.argmin()]
 
 
-def k_means_step(variables, batch, rng, *, model, num_slots, num_masks, axis_name=None):
+def k_means_step(variables, batch, rng, *, model, num_clusters, num_masks, axis_name=None):
     """`eval_step` for k-means on the frozen features."""
     output = model.apply(
         variables, normalize(batch["image"]), rngs=random_streams(rng), sample_index=batch["index"]
     )
     size, h, w, width = output.features.shape
     keys = jax.vmap(jax.random.fold_in, (None, 0))(rng, batch["index"])
-    cluster = functools.partial(k_means, count=num_slots)
+    cluster = functools.partial(k_means, count=num_clusters)
     assignment = jax.vmap(cluster)(keys, output.features.reshape(size, h * w, width))
-    maps = jax.nn.one_hot(assignment, num_slots, axis=1).reshape(size, num_slots, h, w)
+    maps = jax.nn.one_hot(assignment, num_clusters, axis=1).reshape(size, num_clusters, h, w)
     prediction = segment(maps, batch["image"].shape[1:3])
-    values = measure(prediction, batch["mask"], num_slots, num_masks)
+    values = measure(prediction, batch["mask"], num_clusters, num_masks)
     return sum_up({f"k-means/{k}": v for k, v in values.items()}, batch["valid"], axis_name), {}
 
 
@@ -88,31 +91,36 @@ def row(name, metrics, masks):
     return f"| {name} | {values} |"
 
 
+def read_numbers(default):
+    """The numbers of clusters. Raises UserError on what is none."""
+    values = CLUSTERS.value or [str(default)]
+    if not all(value.isdigit() and int(value) for value in values):
+        raise UserError(f"--clusters={','.join(values)}: give whole numbers from 1, like 5,7,16")
+    return [int(value) for value in values]
+
+
 def main(arguments):
     """Evaluate the three and print the table."""
-    require("workdir")
     config, split = flags.FLAGS.config, SPLIT.value
     num_masks = pipeline.open_split(config.data, split).num_masks
-    trained = open_run(flags.FLAGS.workdir, config)
+    trained = open_model()
     start = functools.partial(initialize, trained.model, image_size=config.data.image_size)
     untrained = jax.jit(start)(jax.random.key(config.seed)) | {
         "backbone": trained.variables["backbone"]
     }
     dias = compile_evaluation(config, trained.model, num_masks)
-    step = functools.partial(
-        k_means_step,
-        model=trained.model,
-        num_slots=config.model.num_slots,
-        num_masks=num_masks,
-    )
-    clusters = devices.compile_step(step, split_results=True)
     before, _ = evaluate(dias, untrained, config, split)
-    plain, _ = evaluate(clusters, trained.variables, config, split)
     after, count = evaluate(dias, trained.variables, config, split)
-    print("| | ARI | FG-ARI | mBO | mIoU |\n|---|---|---|---|---|")
+    print(HEAD)
     for masks in ("decoder", "aggregator"):
         print(row(f"random initialisation, {masks} masks", before, masks))
-    print(row(f"k-means, {config.model.num_slots} clusters", plain, "k-means"))
+    for number in read_numbers(config.model.num_slots):
+        step = functools.partial(
+            k_means_step, model=trained.model, num_clusters=number, num_masks=num_masks
+        )
+        step = devices.compile_step(step, split_results=True)
+        plain, _ = evaluate(step, trained.variables, config, split)
+        print(row(f"k-means, {number} clusters", plain, "k-means"))
     for masks in ("decoder", "aggregator"):
         print(row(f"DIAS, {masks} masks", after, masks))
     report = {"protocol": protocol(config, split), "step": trained.step, "num_samples": count}

@@ -10,11 +10,14 @@ COMMANDS = (
     "dias_jax.train",
     "dias_jax.evaluate",
     "dias_jax.segment",
+    "dias_jax.gallery",
     "dias_jax.compare",
     "data_pipelines.prepare",
     "experiments.baselines",
     "experiments.ablation",
     "experiments.reduction_cost",
+    "experiments.demo",
+    "experiments.ship",
 )
 
 

@@ -75,4 +75,5 @@ def build(config):
         uniform_probability=config.decoder.uniform_probability,
         fixed_visible=config.decoder.fixed_visible,
         evaluation_sees_tokens=config.decoder.evaluation_sees_tokens,
+        token_stride=config.token_stride,
     )

@@ -112,7 +112,8 @@ class RandomOrderDecoder(nn.Module):
     tokens (B, N, C), slots (B, S, D), slot_mask (B, S) bool or None,
     token_order (B, N) int (position i of the permuted sequence holds token `token_order[:, i]`),
     num_visible (B,) int: the first K tokens of the permuted sequence are visible, the others are
-    a learnt mask token. Both None: all tokens are visible.
+    a learnt mask token. Both None: all tokens are visible. places (B, N) int: where the tokens
+    lie among the `num_tokens` of the whole grid; None: these are all, in order.
     -> reconstruction (B, N, C) in `dtype`, attention (B, S, N) float32 that sums to one over S.
 
     Every token carries its position embedding and no attention is causal, so the permutation
@@ -125,7 +126,9 @@ class RandomOrderDecoder(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, tokens, slots, slot_mask=None, token_order=None, num_visible=None):
+    def __call__(
+        self, tokens, slots, slot_mask=None, token_order=None, num_visible=None, places=None
+    ):
         width = tokens.shape[-1]
         query = self.project(tokens, width, "tokens")
         mask_init = nn.initializers.normal(width**-0.5)
@@ -136,6 +139,7 @@ class RandomOrderDecoder(nn.Module):
         # PyTorch's truncated normal: deviation 1, cut at +-2.
         position_init = nn.initializers.truncated_normal(1.0, lower=-2.0, upper=2.0)
         positions = self.param("positions", position_init, (self.num_tokens, width))
+        positions = positions if places is None else positions[places]
         x = query + positions.astype(self.dtype)
         memory = self.project(slots, width, "slots")
         for index in range(self.num_layers):

@@ -11,6 +11,7 @@ from dias_jax.errors import UserError
 from dias_jax.models.decoder import sample_num_visible, sample_token_order
 from dias_jax.models.reduction import cluster_slots, mean_over_clusters, sum_over_clusters
 from dias_jax.models.resize import bicubic_resize
+from dias_jax.models.token_sampling import sample_places, take_tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class FirstAggregation:
     tokens: jax.Array  # (B, N, C), projected
     slots: jax.Array  # (B, S, D) float32
     attention: jax.Array  # (T, B, S, N) float32
+    places: jax.Array | None = None  # (B, h, w) int32, which of the grid's tokens; None: all
 
 
 @flax.struct.dataclass
@@ -75,6 +77,7 @@ class DIAS(nn.Module):
     uniform_probability: float = 0.5  # chance that the number of visible tokens is uniform
     fixed_visible: int = 24  # number of visible tokens otherwise
     evaluation_sees_tokens: bool = True  # in evaluation all tokens are visible; False: none is
+    token_stride: int = 1  # training takes one random token of every stride x stride cell
 
     def __call__(
         self,
@@ -106,18 +109,22 @@ class DIAS(nn.Module):
     @nn.compact
     def aggregate_first(self, images, train, initial_slots, sample_index):
         """Images to the slots of the first aggregation: -> FirstAggregation."""
-        features = self.extract_features(images)  # (B, h, w, C)
+        features, places = self.extract_features(images), None  # (B, h, w, C)
         batch, h, w, width = features.shape
         if h * w != self.decoder.num_tokens:
             raise UserError(
                 f"images of {images.shape[1]}x{images.shape[2]} pixels give {h * w} tokens: set "
                 f"model.decoder.num_tokens={h * w} (now {self.decoder.num_tokens})"
             )
+        if train and self.token_stride > 1:
+            keys = self.sample_keys("decoder", sample_index)
+            places = sample_places(keys, h, w, self.token_stride)
+            features = take_tokens(features, places)
         if initial_slots is None:
             keys = self.sample_keys("slots", sample_index)
             initial_slots = self.initializer(keys, train)
-        tokens = self.projector(features.reshape(batch, h * w, width))
-        return FirstAggregation(features, tokens, *self.aggregator(tokens, initial_slots))
+        tokens = self.projector(features.reshape(batch, -1, width))
+        return FirstAggregation(features, tokens, *self.aggregator(tokens, initial_slots), places)
 
     def find_clusters(self, slots, threshold):
         """(B, S, D) -> (B, S) int32, the first slot of each slot's cluster."""
@@ -148,8 +155,14 @@ class DIAS(nn.Module):
             slots = jnp.where(slot_mask[..., None], slots, 0)
             final_attention = attention[-1]
         batch, h, w, width = first.features.shape
+        places = None if first.places is None else first.places.reshape(batch, h * w)
         reconstruction, decoder_attention = self.decoder(
-            first.features.reshape(batch, h * w, width), slots, slot_mask, token_order, num_visible
+            first.features.reshape(batch, h * w, width),
+            slots,
+            slot_mask,
+            token_order,
+            num_visible,
+            places,
         )
         return DIASOutput(
             features=first.features.astype(jnp.float32),

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dias_jax.errors import UserError
 from dias_jax.models.backbone import split_patches
 
 
@@ -28,30 +29,58 @@ def fourier_features(points, key, width, bandwidth):
     return 2**0.5 * jnp.cos(points @ frequencies + phases)
 
 
+def patch_centres(h, w):
+    """Centres of a grid's patches in sides of the image: -> (h * w, 2) float32, row first."""
+    rows, columns = jnp.divmod(jnp.arange(h * w), w)
+    return jnp.stack([(rows + 0.5) / h, (columns + 0.5) / w], -1)
+
+
+def pool(tokens, h, w):
+    """Means of 2 x 2 neighbours: (B, h * w, C) -> (B, h * w / 4, C)."""
+    cells = tokens.reshape(len(tokens), h // 2, 2, w // 2, 2, -1).mean((2, 4))
+    return cells.reshape(len(tokens), h * w // 4, -1)
+
+
 class PatchColours(nn.Module):
     """Colour and position of each patch, averaged over nearby patches of similar colour.
 
-    images (B, H, W, 3) float32, ImageNet-normalised -> features (B, h, w, C) float32.
+    images (B, H, W, 3) float32, ImageNet-normalised -> features (B, h, w, C) float32; h and w even.
 
     Stands in for a trained backbone where none can be downloaded. Fourier features of every
     pixel's colour are averaged over its patch, Fourier features of the patch's position are put
-    beside them, and a few rounds of attention among nearby patches, with weights from colour
-    alone, make both nearly constant inside a region of one colour. So the features say what a
-    region looks like and where it lies as a whole, as a trained transformer's do; position that
-    varied inside regions would let slots cut the image into fixed parts. Nothing is learnt and
-    nothing is stored: the frequencies come from fixed keys.
+    beside them. Attention among nearby cells of 2 x 2 patches, with weights from colour alone,
+    makes both nearly constant inside a region of one colour, and every patch takes from the cells
+    most like it. So position says where the region lies as a whole; position that varied inside
+    regions would let slots cut the image into fixed parts. Half of the colour stays the patch's
+    own, as the residual stream of a trained transformer keeps what is seen at its place. Nothing
+    is learnt and nothing is stored: the frequencies come from fixed keys.
     """
 
     width: int = 32  # C
     patch_size: int = 8  # pixels, even
     position_width: int = 12  # features of C that tell the position
     position_scale: float = 0.6  # their size beside the colour's
-    rounds: int = 5  # of smoothing
-    reach: float = 3.0  # patches, deviation of the neighbourhood
-    sharpness: float = 20.0  # of the weights, per unit of cosine similarity
+    rounds: int = 4  # of smoothing among cells
+    reach: float = 0.4  # sides of the image, deviation of the neighbourhood
+    sharpness: float = 40.0  # of the weights, per unit of cosine similarity
+    own_share: float = 0.5  # of a patch's colour that is not smoothed
 
     @nn.compact
     def __call__(self, images):
+        patches, (h, w) = self.describe_patches(images)  # (B, N, C)
+        if h % 2 or w % 2:
+            raise UserError(f"patch_colours needs an even number of patches a side, not {h}x{w}")
+        places = patch_centres(h, w)
+        cells, cell_places = pool(patches, h, w), pool(places[None], h, w)[0]
+        for _ in range(self.rounds):
+            cells = self.attend(cells, cell_places, cells, cell_places)
+        smooth = self.attend(patches, places, cells, cell_places)
+        own = self.own_share * (jnp.arange(self.width) < self.width - self.position_width)
+        features = own * patches + (1 - own) * smooth
+        return features.reshape(-1, h, w, self.width)
+
+    def describe_patches(self, images):
+        """Mean colour features and position features: (B, H, W, 3) -> (B, N, C), (h, w)."""
         batch, height, width, _ = images.shape
         _, (h, w) = split_patches(images, self.patch_size)  # refuses sizes that do not fit
         halved = images.reshape(batch, height // 2, 2, width // 2, 2, 3).mean((2, 4))
@@ -59,21 +88,20 @@ class PatchColours(nn.Module):
         pixels = patches.reshape(batch, h * w, -1, 3)
         num_colours = self.width - self.position_width
         colours = fourier_features(pixels, jax.random.key(0), num_colours, 1.0).mean(2)
-        rows, columns = jnp.divmod(jnp.arange(h * w), w)
-        places = jnp.stack([(rows + 0.5) / h, (columns + 0.5) / w], -1)
-        where = fourier_features(places, jax.random.key(1), self.position_width, 3.0)
+        where = fourier_features(patch_centres(h, w), jax.random.key(1), self.position_width, 3.0)
         where = jnp.broadcast_to(self.position_scale * where, (batch, *where.shape))
-        features = jnp.concatenate([colours, where], -1)
-        distance = jnp.square(rows[:, None] - rows) + jnp.square(columns[:, None] - columns)
-        nearby = -distance / (2 * self.reach**2)  # (N, N)
-        for _ in range(self.rounds):
-            features = self.smooth(features, num_colours, nearby)
-        return features.reshape(batch, h, w, self.width)
+        return jnp.concatenate([colours, where], -1), (h, w)
 
-    def smooth(self, features, num_colours, nearby):
-        """Average over nearby patches of similar colour: (B, N, C) -> (B, N, C)."""
-        colours = features[..., :num_colours]
-        colours = colours / jnp.linalg.norm(colours, axis=-1, keepdims=True)
-        similarity = jnp.einsum("bnc,bmc->bnm", colours, colours) - 1
+    def attend(self, patches, places, cells, cell_places):
+        """Averages of nearby cells of similar colour: (B, N, C), (B, M, C) -> (B, N, C)."""
+        query, key = self.colour_direction(patches), self.colour_direction(cells)
+        similarity = jnp.einsum("bnc,bmc->bnm", query, key) - 1
+        distance = jnp.square(places[:, None] - cell_places).sum(-1)  # (N, M)
+        nearby = -distance / (2 * self.reach**2)
         weights = nn.softmax(self.sharpness * similarity + nearby, axis=-1)
-        return jnp.einsum("bnm,bmc->bnc", weights, features)
+        return jnp.einsum("bnm,bmc->bnc", weights, cells)
+
+    def colour_direction(self, features):
+        """The colour part at unit length: (B, N, C) -> (B, N, colours)."""
+        colours = features[..., : self.width - self.position_width]
+        return colours / jnp.linalg.norm(colours, axis=-1, keepdims=True)

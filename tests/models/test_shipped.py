@@ -1,0 +1,91 @@
+"""The checkpoints that ship: small, complete, and as good as their record says."""
+
+import importlib
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines import pipeline, shapes
+from dias_jax.config import check_config, flatten
+from dias_jax.errors import UserError
+from dias_jax.evaluation import compile_evaluation, evaluate, protocol
+from dias_jax.metrics import METRICS
+from dias_jax.models import load, shipped
+from experiments import base
+
+
+@pytest.mark.parametrize("name", shipped.shipped_names())
+def test_a_shipped_checkpoint_reaches_its_recorded_metrics(name):
+    record, config = shipped.read_record(name), shipped.shipped_config(name).unlock()
+    model, variables = load(name)
+    config.evaluation.limit = record["first"]["num_samples"]
+    num_masks = pipeline.open_split(config.data, record["split"]).num_masks
+    step = compile_evaluation(config, model, num_masks)
+    metrics, _ = evaluate(step, variables, config, record["split"])
+    for masks in ("decoder", "aggregator"):
+        for metric in METRICS:
+            key = f"{masks}/{metric}"
+            # Another processor rounds otherwise: a slot may merge that did not.
+            assert metrics[key] == pytest.approx(record["first"]["metrics"][key], abs=0.5)
+    assert protocol(config, record["split"]) == record["protocol"]
+
+
+@pytest.mark.parametrize("name", shipped.shipped_names())
+def test_a_shipped_checkpoint_is_small_and_documented(name):
+    paths = [shipped.FOLDER / f"{name}{suffix}" for suffix in (".safetensors", ".json")]
+    assert all(path.stat().st_size <= 3_000_000 for path in paths)
+    record = shipped.read_record(name)
+    assert record["num_samples"] == 1_000 and len(record["commit"]) == 40
+    config = shipped.shipped_config(name)
+    check_config(config)
+    assert config.is_locked
+    expected = importlib.import_module(f"experiments.{name}").get_config()
+    differing = {
+        key
+        for key, value in flatten(expected.to_dict()).items()
+        if flatten(config.to_dict())[key] != value
+    }
+    assert differing <= {"data.threads", "data.keep_in_memory", "evaluation.limit"}
+    assert flatten(config.to_dict()).keys() == flatten(base.get_config().to_dict()).keys()
+
+
+def test_the_embedded_default_ships():
+    model, variables = load("shapes")
+    size = shipped.shipped_config("shapes").data.image_size
+    images = np.zeros((1, size, size, 3), np.float32)
+    output = model.apply(variables, images, rngs={"slots": jax.random.key(0)})
+    assert np.isfinite(output.slots).all()
+
+
+def test_commands_use_it_when_no_run_is_named(run_module, tmp_path):
+    image, _ = shapes.render(0, "test", 60)
+    Image.fromarray(image).save(tmp_path / "scene.png")
+    run_module("dias_jax.segment", f"--out={tmp_path / 'out'}", tmp_path / "scene.png")
+    saved = np.load(tmp_path / "out" / "scene.npz")
+    assert saved["aggregator"].shape == (60, 60) and len(np.unique(saved["aggregator"])) > 2
+    for command in ("dias_jax.segment", "dias_jax.evaluate"):
+        result = run_module(command, "--model=clouds", "--out=x", "y.png", check=False)
+        assert result.returncode == 2 and result.stderr.startswith('error: no checkpoint "clouds"')
+    result = run_module("dias_jax.evaluate", "--save_predictions", check=False)
+    assert result.returncode == 2 and "--out is missing" in result.stderr
+
+
+def test_an_unknown_name_gets_the_list():
+    with pytest.raises(UserError, match='no checkpoint "clouds" .* shapes'):
+        load("clouds")
+
+
+def test_what_is_saved_is_loaded(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "FOLDER", pathlib.Path(tmp_path) / "checkpoints")
+    variables = {
+        "params": {"projector": {"norm": {"scale": np.arange(3.0, dtype=np.float32)}}},
+        "backbone": {"params": {"kernel": np.ones((2, 2), np.float32)}},
+    }
+    shipped.save("small", variables, {"config": tiny_config.to_dict(), "step": 3})
+    assert shipped.shipped_names() == ["small"] and shipped.read_record("small")["step"] == 3
+    found = shipped.read_variables("small")
+    jax.tree.map(np.testing.assert_array_equal, found, variables)
+    assert flatten(shipped.shipped_config("small").to_dict()) == flatten(tiny_config.to_dict())
