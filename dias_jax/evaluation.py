@@ -11,6 +11,8 @@ from dias_jax import devices
 from dias_jax.metrics import METRICS
 from dias_jax.steps import eval_step
 
+TABLE_HEAD = "| | ARI | FG-ARI | mBO | mIoU |\n|---|---|---|---|---|"
+
 
 def compile_evaluation(config, model, num_masks):
     """`eval_step` for a config, compiled for all devices."""
@@ -54,6 +56,12 @@ def evaluate(step, variables, config, split, on_batch=None):
         total, count = np.asarray(total, float), np.asarray(count, float)
         means[name] = (scale * total / np.maximum(count, 1)).tolist()
     return means, min(limit or size, size)
+
+
+def table_row(name, metrics, masks):
+    """One line of a Markdown table under TABLE_HEAD: the four metrics of one segmentation."""
+    values = " | ".join(f"{metrics[f'{masks}/{metric}']:.1f}" for metric in METRICS)
+    return f"| {name} | {values} |"
 
 
 def score(metrics, masks):

@@ -19,14 +19,12 @@ from data_pipelines import pipeline
 from dias_jax import devices
 from dias_jax.cli import open_model, run
 from dias_jax.errors import UserError
-from dias_jax.evaluation import compile_evaluation, evaluate, protocol
-from dias_jax.metrics import METRICS
+from dias_jax.evaluation import TABLE_HEAD, compile_evaluation, evaluate, protocol, table_row
 from dias_jax.segmentation import segment
 from dias_jax.state import initialize
 from dias_jax.steps import measure, normalize, random_streams, sum_up
 
 SPLIT = flags.DEFINE_string("split", "test", "held-out split")
-HEAD = "| | ARI | FG-ARI | mBO | mIoU |\n|---|---|---|---|---|"
 CLUSTERS = flags.DEFINE_list("clusters", None, "numbers of clusters; default: that of slots")
 STARTS, ROUNDS = 5, 30
 
@@ -85,12 +83,6 @@ def k_means_step(variables, batch, rng, *, model, num_clusters, num_masks, axis_
     return sum_up({f"k-means/{k}": v for k, v in values.items()}, batch["valid"], axis_name), {}
 
 
-def row(name, metrics, masks):
-    """One line of the table."""
-    values = " | ".join(f"{metrics[f'{masks}/{metric}']:.1f}" for metric in METRICS)
-    return f"| {name} | {values} |"
-
-
 def read_numbers(default):
     """The numbers of clusters. Raises UserError on what is none."""
     values = CLUSTERS.value or [str(default)]
@@ -111,18 +103,18 @@ def main(arguments):
     dias = compile_evaluation(config, trained.model, num_masks)
     before, _ = evaluate(dias, untrained, config, split)
     after, count = evaluate(dias, trained.variables, config, split)
-    print(HEAD)
+    print(TABLE_HEAD)
     for masks in ("decoder", "aggregator"):
-        print(row(f"random initialisation, {masks} masks", before, masks))
+        print(table_row(f"random initialisation, {masks} masks", before, masks))
     for number in read_numbers(config.model.num_slots):
         step = functools.partial(
             k_means_step, model=trained.model, num_clusters=number, num_masks=num_masks
         )
         step = devices.compile_step(step, split_results=True)
         plain, _ = evaluate(step, trained.variables, config, split)
-        print(row(f"k-means, {number} clusters", plain, "k-means"))
+        print(table_row(f"k-means, {number} clusters", plain, "k-means"))
     for masks in ("decoder", "aggregator"):
-        print(row(f"DIAS, {masks} masks", after, masks))
+        print(table_row(f"DIAS, {masks} masks", after, masks))
     report = {"protocol": protocol(config, split), "step": trained.step, "num_samples": count}
     print(json.dumps(report))
 

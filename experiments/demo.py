@@ -12,13 +12,12 @@ from absl import flags
 from data_pipelines import pipeline
 from dias_jax.cli import require, run
 from dias_jax.config import check_config
-from dias_jax.evaluation import compile_evaluation, evaluate, protocol
+from dias_jax.evaluation import TABLE_HEAD, compile_evaluation, evaluate, protocol, table_row
 from dias_jax.gallery import write_gallery
 from dias_jax.loop import train
 from dias_jax.models.shipped import shipped_config
 from dias_jax.runs import open_run, open_shipped
 from experiments import shapes
-from experiments.baselines import HEAD, row
 
 OUT = flags.DEFINE_string("out", None, "directory for galleries and the fresh run")
 STEPS = flags.DEFINE_integer("steps", 1_000, "optimiser steps of the fresh run", 1)
@@ -32,7 +31,6 @@ def fresh_config():
     config.steps = STEPS.value
     config.evaluation.every = max(STEPS.value // 4, 1)
     config.evaluation.limit = 64
-    config.optimizer.learning_rate = 3e-3  # there is no time for a small one
     check_config(config)
     return config
 
@@ -48,8 +46,10 @@ def score(trained):
 def study(name, trained, out):
     """Evaluate and draw one model: -> rows of the table, what to look at."""
     metrics = score(trained)
-    rows = [row(f"{name}, {masks} masks", metrics, masks) for masks in ("decoder", "aggregator")]
-    print("\n".join([HEAD, *rows]), flush=True)
+    rows = [
+        table_row(f"{name}, {masks} masks", metrics, masks) for masks in ("decoder", "aggregator")
+    ]
+    print("\n".join([TABLE_HEAD, *rows]), flush=True)
     return rows, write_gallery(trained, SPLIT, out, count=8, poster=4)
 
 
@@ -66,7 +66,9 @@ def main(arguments):
     if fresh.step < config.steps:
         return  # stopped by a signal; the loop has said how to continue
     more_rows, more_files = study(f"fresh, {fresh.step:,} steps", fresh, out / "fresh")
-    print("\n".join(["", protocol(config, SPLIT), "", HEAD, *rows, *more_rows, "", "Look at"]))
+    print(
+        "\n".join(["", protocol(config, SPLIT), "", TABLE_HEAD, *rows, *more_rows, "", "Look at"])
+    )
     print(*files, *more_files, out / "fresh" / "images", sep="\n")
 
 

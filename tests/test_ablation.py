@@ -13,6 +13,7 @@ def test_every_arm_is_another_valid_config():
     seen = []
     for changes in ablation.arms().values():
         config = shapes.get_config()
+        config.update_from_flattened_dict(ablation.SHORT)
         config.update_from_flattened_dict(changes)
         check_config(config)
         seen.append(flatten(config.to_dict()))

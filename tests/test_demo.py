@@ -1,39 +1,49 @@
 """The demonstration from start to end, with a tiny model in place of the shipped one."""
 
+import json
+import os
+import subprocess
+import sys
+
 import jax
-from absl import flags
-from absl.testing import flagsaver
 
 from dias_jax.models import build, shipped
 from dias_jax.state import initialize
+
+# Its own process, because its flags are its own.
+SCRIPT = """
+import pathlib, sys
+from ml_collections import ConfigDict
+from dias_jax.cli import run
+from dias_jax.models import shipped
 from experiments import demo
+shipped.FOLDER = pathlib.Path(sys.argv.pop())
+short = demo.fresh_config
+def tiny_config():
+    config, tiny = short(), shipped.shipped_config("shapes").unlock()
+    tiny.steps, tiny.evaluation.every = config.steps, config.evaluation.every
+    return tiny.lock()
+demo.fresh_config = tiny_config
+run(demo.main)
+"""
 
 
-def test_demo_names_files_and_rows(tiny_config, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "package")
+def test_demo_ends_with_rows_and_files(tiny_config, tmp_path, monkeypatch):
+    package, out = tmp_path / "package", tmp_path / "out"
+    monkeypatch.setattr(shipped, "FOLDER", package)
     variables = initialize(build(tiny_config.model), jax.random.key(0), 32)
     shipped.save("shapes", variables, {"config": tiny_config.to_dict(), "step": 1_234})
-    monkeypatch.setattr(demo, "fresh_config", lambda: tiny_config)
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(["demo"])
-    with flagsaver.flagsaver(out=str(tmp_path / "out"), scenes=4):
-        demo.main([])
-    lines = capsys.readouterr().out.splitlines()
-    table = lines[lines.index("Look at") - 6 : lines.index("Look at") - 1]
-    rows = [line for line in lines if line.startswith("| ")]
-    assert sum(row.startswith("| shipped, 1,234 steps") for row in rows) == 4
-    assert sum(row.startswith("| fresh, 6 steps") for row in rows) == 4
-    assert len(table) == 5
+    command = [sys.executable, "-c", SCRIPT, f"--out={out}", "--steps=4", "--scenes=4", package]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    lines = result.stdout.splitlines()
+    rows = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
+    names = [
+        f"{model}, {masks} masks"
+        for model in ("shipped, 1,234 steps", "fresh, 4 steps")
+        for masks in ("decoder", "aggregator")
+    ]
+    assert rows[-4:] == names
     files = lines[lines.index("Look at") + 1 :]
-    assert len(files) == 5
-    for name in files:
-        assert (tmp_path / "out" / name).exists(), name
-
-
-def test_the_fresh_run_is_a_short_one_of_the_default():
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(["demo"])
-    with flagsaver.flagsaver(steps=40):
-        config = demo.fresh_config()
-    assert (config.steps, config.evaluation.every) == (40, 10)
-    assert config.model.to_dict() == demo.shapes.get_config().model.to_dict()
+    assert len(files) == 5 and all(os.path.exists(name) for name in files)
+    assert json.loads((out / "fresh" / "config.json").read_text())["evaluation"]["every"] == 1

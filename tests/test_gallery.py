@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from dias_jax.gallery import write_gallery
+from dias_jax.gallery.scenes import match_labels, study_scenes
 from dias_jax.models import build
 from dias_jax.runs import TrainedModel
-from dias_jax.scenes import match_labels, study_scenes
 from dias_jax.state import initialize
 
 

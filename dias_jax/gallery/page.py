@@ -7,8 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from dias_jax.gallery.scenes import large_views
 from dias_jax.pictures import colours, spotlight
-from dias_jax.scenes import large_views
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 1500px;

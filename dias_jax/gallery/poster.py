@@ -2,8 +2,8 @@
 
 from PIL import Image, ImageDraw, ImageFont
 
+from dias_jax.gallery.scenes import large_views
 from dias_jax.pictures import colours, spotlight
-from dias_jax.scenes import large_views
 
 TILE, GAP, TEXT = 76, 3, 17  # pixels: one slot's attention, between tiles, height of a line
 LABELS = 92  # pixels, width of the names of the iterations
