@@ -12,14 +12,14 @@ from experiments import base
 def get_config():
     """A small model on a backbone without weights; the decoder sees slots only."""
     config = base.get_config()
-    config.steps = 3_000
+    config.steps = 2_500
     config.data.name = "shapes"
     config.data.image_size = 96
     config.data.threads = 2
-    config.model.num_slots = 24  # far more than objects: no object is missed, the rest merges
+    config.model.num_slots = 16  # far more than objects: no object is missed, the rest merges
     config.model.slot_width = 64
     config.model.token_stride = 2  # 144 of the 576 tokens a step
-    config.model.reinit.threshold = 0.03  # from a sweep of --thresholds on validation scenes
+    config.model.reinit.threshold = 0.05  # from a sweep of --thresholds on validation scenes
     config.model.backbone.name = "patch_colours"
     config.model.backbone.weights = ""
     config.model.backbone.input_scale = 1.0
