@@ -18,13 +18,11 @@ section { border-top: 1px solid #ddd; padding: 1rem 0; }
 h2 { font-size: 1rem; margin: 0 0 .5rem; } h2 span { color: #777; font-weight: normal; }
 .views { display: flex; gap: 10px; } figure { margin: 0; } figcaption { color: #777; }
 .views img { width: 260px; height: 260px; image-rendering: auto; border-radius: 4px; }
-.slots { display: grid; gap: 3px; overflow-x: auto; margin-top: .6rem; align-items: center;
-  font-size: 12px; }
-.slots img { width: 72px; height: 72px; display: block; border-radius: 2px; }
-.merged img { opacity: .4; } .merged { color: #999; }
-.bar { height: 6px; border-radius: 3px; }
-.gone { height: 72px; border-radius: 2px;
-  background: repeating-linear-gradient(135deg, #eee 0 6px, #f8f8f8 6px 12px); }
+.slots { overflow-x: auto; } table { border-spacing: 3px; font-size: 12px; margin-top: .5rem; }
+td, th { padding: 0; text-align: left; font-weight: normal; white-space: nowrap; }
+td img { width: 72px; height: 72px; display: block; border-radius: 2px; }
+.merged img { opacity: .4; } .merged { color: #999; } .bar { height: 6px; border-radius: 3px; }
+.gone { height: 72px; border-radius: 2px; background: #eee; }
 """
 NAMES = {"ari": "ARI", "fg_ari": "FG-ARI", "mbo": "mBO", "miou": "mIoU"}
 INTRODUCTION = """Every column is a slot, every row an iteration of the attention by which slots
@@ -46,43 +44,52 @@ def write_page(path, scenes, title, facts):
 
 
 def scene_section(scene):
-    """One scene: three large views, then the grid of slots and iterations."""
+    """One scene: three large views, then the table of slots and iterations."""
     figures = "".join(
         f"<figure>{tag(view, name, 3)}<figcaption>{name}</figcaption></figure>"
         for name, view in large_views(scene).items()
     )
     scores = ", ".join(f"{NAMES[name]} {value:.0f}" for name, value in scene.scores.items())
     head = f"scene {scene.index} <span>{scene.num_clusters} slots in use; {scores}</span>"
-    return f'<section><h2>{head}</h2><div class="views">{figures}</div>{slot_grid(scene)}</section>'
+    return (
+        f'<section><h2>{head}</h2><div class="views">{figures}</div>{slot_table(scene)}</section>'
+    )
 
 
-def slot_grid(scene):
+def slot_table(scene):
     """Rows: the clusters' colours, names, iterations; columns: slots."""
-    num_slots, num_clusters = len(scene.cluster), scene.num_clusters
-    sizes = np.bincount(scene.cluster, minlength=num_clusters)
+    sizes = np.bincount(scene.cluster, minlength=scene.num_clusters)
     kinds = ["kept" if kept else "merged" for kept in scene.is_kept]
-    cells = ["<span></span>"] + [bar(*pair) for pair in zip(colours(num_clusters), sizes)]
-    cells.append("<span></span>")
-    for slot, kind in enumerate(kinds, 1):
-        name = f"slot {slot}" if kind == "kept" else "merged"
-        cells.append(f'<span class="{kind}">{name}</span>')
-    for iteration, maps in enumerate(scene.attention, 1):
-        cells.append(f"<span>iteration {iteration}</span>")
-        for slot, (kind, attention) in enumerate(zip(kinds, maps), 1):
-            picture = tag(spotlight(scene.image, attention), f"slot {slot}, iteration {iteration}")
-            cells.append(f'<div class="{kind}">{picture}</div>')
-    cells.append("<span>re-initialised</span>")
-    for slot, (kind, attention) in enumerate(zip(kinds, scene.final_attention), 1):
-        picture = tag(spotlight(scene.image, attention), f"slot {slot}, re-initialised")
-        cells.append(picture if kind == "kept" else '<div class="gone"></div>')
-    columns = f"grid-template-columns:6rem repeat({num_slots}, 72px)"
-    return f'<div class="slots" style="{columns}">{"".join(cells)}</div>'
+    bars = [bar(*pair) for pair in zip(colours(scene.num_clusters), sizes)]
+    names = [f"slot {slot}" if kept else "merged" for slot, kept in enumerate(scene.is_kept, 1)]
+    rows = [table_row("", bars), table_row("", map(cell, kinds, names))]
+    last = "re-initialised"
+    steps = [(f"iteration {t}", maps) for t, maps in enumerate(scene.attention, 1)]
+    for name, maps in [*steps, (last, scene.final_attention)]:
+        pictures = [
+            tag(spotlight(scene.image, attention), f"slot {slot}, {name}")
+            if kept or name != last
+            else '<div class="gone"></div>'
+            for slot, (kept, attention) in enumerate(zip(scene.is_kept, maps), 1)
+        ]
+        rows.append(table_row(name, map(cell, kinds, pictures)))
+    return f'<div class="slots"><table>{"".join(rows)}</table></div>'
+
+
+def table_row(name, cells):
+    """One line of the table."""
+    return f"<tr><th>{name}</th>{''.join(cells)}</tr>"
+
+
+def cell(kind, content):
+    """One slot's cell; `kind`: "kept" or "merged"."""
+    return f'<td class="{kind}">{content}</td>'
 
 
 def bar(colour, count):
     """The coloured line over the `count` slots of one cluster."""
     rgb = ",".join(map(str, colour))
-    return f'<div class="bar" style="grid-column:span {count};background:rgb({rgb})"></div>'
+    return f'<td colspan="{count}"><div class="bar" style="background:rgb({rgb})"></div></td>'
 
 
 def tag(view, name, zoom=1):
