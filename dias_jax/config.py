@@ -3,11 +3,10 @@
 import json
 import pathlib
 
-from ml_collections import ConfigDict
-
 from dias_jax import devices
 from dias_jax.errors import UserError
 from dias_jax.losses import DISTILLATION_FORMS, TEACHERS
+from experiments.base import complete
 
 FILE_NAME = "config.json"
 # What may differ between a run and its continuation without changing what is computed.
@@ -58,7 +57,7 @@ def load_config(workdir):
     path = pathlib.Path(workdir) / FILE_NAME
     if not path.is_file():
         raise UserError(f"{path} does not exist: --workdir must name a training run's directory")
-    return ConfigDict(json.loads(path.read_text())).lock()
+    return complete(json.loads(path.read_text()))
 
 
 def flatten(config, prefix=""):

@@ -86,3 +86,10 @@ def released(config):
     config.model.reinit.threshold = 0.0
     config.model.reinit.num_iterations = 0
     return config
+
+
+def complete(values):
+    """The config of stored values (a nested dict); keys younger than these take their default."""
+    config = get_config().unlock()
+    config.update(values)
+    return config.lock()

@@ -40,7 +40,7 @@ def main(arguments):
     """Evaluate and write."""
     require("workdir", "name")
     commit, trained = current_commit(), open_model("latest")
-    config = trained.config.unlock()
+    config = trained.config.copy_and_resolve_references()
     size = sum(x.nbytes for x in jax.tree.leaves(trained.variables))
     if size > LARGEST:
         raise UserError(f"{size:,} bytes of variables: at most {LARGEST:,} may ship")
@@ -54,7 +54,7 @@ def main(arguments):
         results.append({"num_samples": count, "metrics": metrics})
     whole, first = results
     record = {
-        "config": config.to_dict(),
+        "config": trained.config.to_dict(),
         "commit": commit,
         "step": trained.step,
         "split": SPLIT,

@@ -58,3 +58,13 @@ def test_published_recipes():
         assert (config.model.num_slots, config.steps) == (slots, steps)
         assert config.steps // config.evaluation.every == 40
         assert (config.batch_size, config.optimizer.learning_rate) == (32, 2e-4)
+
+
+def test_stored_configs_get_the_keys_they_lack():
+    stored = base.get_config().to_dict()
+    stored["data"]["crop_scale"] = [0.5, 1.0]  # JSON knows no tuples
+    del stored["model"]["token_stride"]
+    config = base.complete(stored)
+    assert config.is_locked and config.model.token_stride == 1
+    assert tuple(config.data.crop_scale) == (0.5, 1.0)
+    assert flatten(config.to_dict()).keys() == flatten(base.get_config().to_dict()).keys()

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
 from dias_jax.errors import UserError
 from dias_jax.models.build import build
+from experiments.base import complete
 
 FOLDER = pathlib.Path(__file__).parent / "checkpoints"
 
@@ -40,7 +40,7 @@ def read_record(name):
 
 def shipped_config(name):
     """The config a checkpoint was trained with. Raises UserError on a name that does not ship."""
-    return ConfigDict(read_record(name)["config"]).lock()
+    return complete(read_record(name)["config"])
 
 
 def read_variables(name):
