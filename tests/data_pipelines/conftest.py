@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines import shapes
-from data_pipelines.coco import SOURCE_SPLITS, prepare
+from data_pipelines.builder import build
+from data_pipelines.coco import SOURCE_SPLITS, Coco
 
 CATEGORIES = [
     {"id": 1, "name": "object", "isthing": 1},
@@ -71,7 +72,7 @@ def coco(tmp_path_factory):
     source = tmp_path_factory.mktemp("coco_source")
     data_dir = tmp_path_factory.mktemp("coco_prepared")
     expected = write_coco(source)
-    summary = prepare(source, data_dir)
+    summary = build(Coco(source=source, data_dir=data_dir))
     return types.SimpleNamespace(
         source=source, data_dir=data_dir, expected=expected, summary=summary
     )
