@@ -8,6 +8,7 @@ with `val.lmdb` beside it.
 """
 
 import abc
+import contextlib
 import io
 import pathlib
 from typing import NamedTuple
@@ -152,7 +153,8 @@ def build(data_set):
     if not (is_release or data_set.source.is_dir()):
         raise UserError(f"the source {data_set.source} is neither a directory nor an .lmdb file")
     try:
-        data_set.download_and_prepare()
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads
+            data_set.download_and_prepare()
     except OSError as error:
         raise UserError(f"cannot write {data_set.data_path}: {error.strerror or error}") from error
     return f"{data_set.name}: {describe(data_set.info)}, in {data_set.data_path}"
