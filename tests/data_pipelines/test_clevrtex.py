@@ -5,11 +5,13 @@ import pytest
 from layouts import write_clevrtex
 from PIL import Image
 
+from data_pipelines import pipeline
 from data_pipelines.builder import build
 from data_pipelines.clevrtex import SHAPES, Clevrtex
 from data_pipelines.records import PREPARED, PreparedSplit
 from data_pipelines.verify import verify
 from dias_jax.errors import UserError
+from experiments import clevrtex as experiment
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,17 @@ def test_samples_are_the_published_ones(published, tmp_path):
             known = [SHAPES.index(form) if form in SHAPES else 0 for form in forms]
             assert sample["classes"].tolist() == known
     assert "every record is intact" in verify(tmp_path / PREPARED["clevrtex"])
+
+
+def test_batches_of_the_experiment(published, tmp_path):
+    build(Clevrtex(source=published[0], data_dir=tmp_path))
+    config = experiment.get_config().data
+    config.data_dir, config.image_size = str(tmp_path), 32
+    batch = next(pipeline.train_batches(config, 4, seed=0))
+    assert batch["image"].shape == (4, 32, 32, 3)
+    batch = next(pipeline.evaluation_batches(config, "validation", 4))
+    assert batch["valid"].tolist() == [True, True, True, False]
+    assert batch["mask"].max() >= 3
 
 
 def test_camo_is_not_needed(tmp_path):

@@ -8,11 +8,12 @@ import pytest
 from layouts import save_palette, write_voc
 from PIL import Image
 
-from data_pipelines import voc
+from data_pipelines import pipeline, voc
 from data_pipelines.builder import build
 from data_pipelines.records import PREPARED, PreparedSplit
 from data_pipelines.verify import verify
 from dias_jax.errors import UserError
+from experiments import voc as experiment
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,17 @@ def test_samples_are_the_published_ones(devkit, tmp_path):
             assert sample["boxes"].shape == (len(classes), 4)
     assert samples.num_masks == max(int(mask.max()) for mask, _ in expected.values())
     assert "every record is intact" in verify(tmp_path / PREPARED["voc"])
+
+
+def test_batches_of_the_experiment(devkit, tmp_path):
+    build(voc.Voc(source=devkit[0], data_dir=tmp_path))
+    config = experiment.get_config().data
+    config.data_dir, config.image_size = str(tmp_path), 32
+    batch = next(pipeline.train_batches(config, 4, seed=0))
+    assert batch["image"].shape == (4, 32, 32, 3)
+    batch = next(pipeline.evaluation_batches(config, "validation", 4))
+    assert batch["valid"].tolist() == [True, True, True, False]
+    assert batch["mask"].max() >= 3
 
 
 def test_trainaug_has_classes_where_there_are_no_objects(devkit, tmp_path):
