@@ -3,8 +3,8 @@
 A record holds the image's bytes as published, an index map (0 = not annotated, 1 = background,
 2.. = objects), and class and box of every object. `data_pipelines.records` reads it.
 
-The source is either the publisher's folder or `train.lmdb` of the PyTorch reference's release,
-with `val.lmdb` beside it.
+The source is the publisher's folder, or `train.lmdb` of the PyTorch reference's release with
+`val.lmdb` beside it, or None: then the publisher's archives are fetched.
 """
 
 import abc
@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipelines import lmdb_release
+from data_pipelines import downloads, lmdb_release
 from data_pipelines.masks import boxes_of
 from data_pipelines.records import decode, decode_indices
 from dias_jax.errors import UserError
@@ -46,12 +46,15 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("2.0.0")
     IMAGE_FORMAT = "jpeg"
     HAS_DEPTH = False
-    FILES = ""  # which to fetch from where, for a user who has none
+    ARCHIVES = ()  # addresses, where the publisher has stable ones
+    FILES = ""  # otherwise: which to fetch from where
+    FOLDER = ""  # below the directory of downloads, for what is in the archives
+    ARCHIVE_ROOT = ""  # the folder in the archives that is the source
     HOMEPAGE = LICENSE = CITATION = ""
     PUBLISHED_SIZES = {}  # number of samples of each split, where the publisher's files are whole
 
     def __init__(self, *, source, data_dir):
-        self.source = pathlib.Path(source)
+        self.source = source and pathlib.Path(source)
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     @abc.abstractmethod
@@ -82,6 +85,9 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager):
+        if self.source is None:
+            folder = downloads.fetch(dl_manager, self.ARCHIVES, self.FOLDER)
+            self.source = folder / self.ARCHIVE_ROOT
         metadata = self.info.metadata
         metadata["num_masks"] = 1
         metadata["published_sizes"] = self.PUBLISHED_SIZES
@@ -149,9 +155,11 @@ def build(data_set):
     Raises:
       UserError: the source is missing, damaged or contradicts itself, or nothing can be written.
     """
-    is_release = data_set.source.suffix == ".lmdb" and data_set.source.is_file()
-    if not (is_release or data_set.source.is_dir()):
-        raise UserError(f"the source {data_set.source} is neither a directory nor an .lmdb file")
+    source = data_set.source
+    if source is None and not data_set.ARCHIVES:
+        raise UserError(f"{data_set.name} is not downloaded, it needs --source: {data_set.FILES}")
+    if source and not (source.is_dir() or source.suffix == ".lmdb" and source.is_file()):
+        raise UserError(f"the source {source} is neither a directory nor an .lmdb file")
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads
             data_set.download_and_prepare()

@@ -1,7 +1,7 @@
 """COCO 2017 with panoptic annotation.
 
-The source holds train2017/, val2017/, annotations/panoptic_{train,val}2017.json,
-annotations/panoptic_{train,val}2017/ and panoptic_coco_categories.json, as published.
+The source holds train2017/, val2017/, annotations/panoptic_{train,val}2017.json and
+annotations/panoptic_{train,val}2017/, as published.
 """
 
 import itertools
@@ -14,7 +14,6 @@ from data_pipelines.masks import MAX_OBJECTS, number_objects
 from data_pipelines.records import decode
 from dias_jax.errors import UserError
 
-CATEGORIES = "panoptic_coco_categories.json"
 SOURCE_SPLITS = {"train": "train2017", "validation": "val2017"}
 
 
@@ -32,12 +31,12 @@ year={2014}}
 @inproceedings{kirillov2019panoptic, title={Panoptic Segmentation}, author={Kirillov, Alexander and
 He, Kaiming and Girshick, Ross and Rother, Carsten and Doll{\\'a}r, Piotr},
 booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={2019}}"""
-    FILES = (
-        "unpack train2017.zip and val2017.zip of http://images.cocodataset.org/zips/ and "
-        "panoptic_annotations_trainval2017.zip of http://images.cocodataset.org/annotations/ (with "
-        "the two archives in it) into one folder, and put panoptic_coco_categories.json of "
-        "https://github.com/cocodataset/panopticapi into it"
+    ARCHIVES = (
+        "http://images.cocodataset.org/zips/train2017.zip",
+        "http://images.cocodataset.org/zips/val2017.zip",
+        "http://images.cocodataset.org/annotations/panoptic_annotations_trainval2017.zip",
     )
+    FOLDER = "coco"
     PUBLISHED_SIZES = {"train": 118_287, "validation": 5_000}
     STUFF_IS_BACKGROUND = True
 
@@ -54,7 +53,7 @@ booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={20
             for category in self._read_categories()
         }
         tables = {
-            split: _read_annotations(self.source / "annotations" / f"panoptic_{folder}.json")
+            split: _read_annotations(self._table_path(folder))
             for split, folder in SOURCE_SPLITS.items()
         }
         return {
@@ -71,7 +70,18 @@ booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={20
         return number_objects(indices, objects), classes[objects].tolist()
 
     def _read_categories(self):
-        return _read_json(self.source / CATEGORIES)
+        path = self._table_path(SOURCE_SPLITS["validation"])  # both files hold them, this is small
+        try:
+            categories = _read_json(path)["categories"]
+            complete = all({"id", "name", "isthing"} <= set(entry) for entry in categories)
+        except (KeyError, TypeError):
+            complete = False
+        if not complete:
+            raise UserError(f"{path} holds no panoptic categories")
+        return categories
+
+    def _table_path(self, folder):
+        return self.source / "annotations" / f"panoptic_{folder}.json"
 
     def _samples(self, folder, table, is_object):
         segment_table = new_segment_table()
@@ -121,7 +131,7 @@ def index_map(segments, annotation, is_object, path, segment_table):
         )
     unknown = set(categories.values()) - set(is_object)
     if unknown:
-        raise UserError(f"{path} has segments of category {min(unknown)}, which {CATEGORIES} lacks")
+        raise UserError(f"{path} has segments of category {min(unknown)}, which the JSON lacks")
     identifiers = np.array(sorted(categories), np.int64)
     segment_table[identifiers] = np.arange(1, len(identifiers) + 1)
     red, green, blue = (segments[..., channel].astype(np.int32) for channel in range(3))

@@ -1,13 +1,14 @@
 """Builds a data set from its publisher's own files, or verifies a prepared one.
 
+  python -m data_pipelines.prepare NAME --data_dir=DIR
   python -m data_pipelines.prepare NAME --source=DIR --data_dir=DIR
   python -m data_pipelines.prepare NAME --source=train.lmdb --data_dir=DIR
   python -m data_pipelines.prepare NAME --data_dir=DIR --verify
 
-NAME is coco, coco_panoptic, voc, voc_trainaug or clevrtex. Without --source it says which files to
-fetch and how to lay them out. An .lmdb file is the PyTorch reference's release (coco, voc,
-clevrtex), with val.lmdb beside it. --verify reads every record again. `shapes` is drawn on the fly
-and needs no preparation.
+NAME is coco, coco_panoptic, voc, voc_trainaug or clevrtex. Without --source it downloads the
+publisher's archives (COCO, VOC) or says which files to fetch and how to lay them out. An .lmdb file
+is the PyTorch reference's release (coco, voc, clevrtex), with val.lmdb beside it. --verify reads
+every record again. `shapes` is drawn on the fly and needs no preparation.
 """
 
 import pathlib
@@ -26,7 +27,9 @@ from dias_jax.errors import UserError
 DATA_SETS = {cls.name: cls for cls in (Coco, CocoPanoptic, Voc, VocTrainaug, Clevrtex)}
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("source", None, "Directory with the publisher's files, or train.lmdb.")
+flags.DEFINE_string(
+    "source", None, "Directory with the publisher's files, or train.lmdb; default: download."
+)
 flags.DEFINE_string("data_dir", None, "Directory that the prepared data set goes to.")
 flags.DEFINE_bool("verify", False, "Verify the prepared data set instead.")
 
@@ -40,13 +43,10 @@ def main(argv):
         raise UserError("shapes is drawn on the fly: there is nothing to prepare")
     if name not in DATA_SETS:
         raise UserError(f"unknown data set {name!r}: choose one of {', '.join(DATA_SETS)}")
+    cli.require("data_dir")
     if FLAGS.verify:
-        cli.require("data_dir")
         print(verify(prepared_directory(name, FLAGS.data_dir)))
         return
-    if FLAGS.source is None:
-        raise UserError(f"--source is missing: {DATA_SETS[name].FILES}")
-    cli.require("data_dir")
     print(build(DATA_SETS[name](source=FLAGS.source, data_dir=pathlib.Path(FLAGS.data_dir))))
 
 

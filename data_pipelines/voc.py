@@ -31,10 +31,12 @@ class Voc(ObjectDataSet, skip_registration=True):
 Challenge}, author={Everingham, Mark and Van Gool, Luc and Williams, Christopher K. I. and Winn,
 John and Zisserman, Andrew}, journal={International Journal of Computer Vision}, volume={88},
 pages={303--338}, year={2010}}"""
-    FILES = (
-        "unpack voc2012/VOCtrainval_11-May-2012.tar and voc2007/VOCtrainval_06-Nov-2007.tar of "
-        "http://host.robots.ox.ac.uk/pascal/VOC/ and name the folder VOCdevkit"
+    ARCHIVES = (
+        "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+        "http://host.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtrainval_06-Nov-2007.tar",
     )
+    FOLDER = "voc"
+    ARCHIVE_ROOT = "VOCdevkit"
     PUBLISHED_SIZES = {"train": 2_913, "validation": 422}
 
     def categories(self):
@@ -83,6 +85,7 @@ class VocTrainaug(Voc, skip_registration=True):
 @inproceedings{{hariharan2011semantic, title={{Semantic Contours from Inverse Detectors}},
 author={{Hariharan, Bharath and Arbelaez, Pablo and Bourdev, Lubomir and Maji, Subhransu and Malik,
 Jitendra}}, booktitle={{International Conference on Computer Vision}}, year={{2011}}}}"""
+    ARCHIVES = ()
     FILES = (
         "unpack voc2012/VOCtrainval_11-May-2012.tar of http://host.robots.ox.ac.uk/pascal/VOC/, "
         "put SegmentationClassAug into VOC2012 and its list, named trainaug.txt, into "

@@ -21,7 +21,6 @@ NUM_SAMPLES = {"train": 11, "validation": 7}
 
 def write_coco(directory):
     """Writes train and validation splits; returns the index map expected for each file stem."""
-    (directory / "panoptic_coco_categories.json").write_text(json.dumps(CATEGORIES))
     expected = {}
     for split, folder in SOURCE_SPLITS.items():
         (directory / folder).mkdir(parents=True)
@@ -32,7 +31,7 @@ def write_coco(directory):
             entry, expected[stem] = _write_sample(directory, folder, split, stem, index)
             entries.append(entry)
         table = directory / "annotations" / f"panoptic_{folder}.json"
-        table.write_text(json.dumps({"annotations": entries}))
+        table.write_text(json.dumps({"annotations": entries, "categories": CATEGORIES}))
     return expected
 
 
