@@ -47,7 +47,7 @@ def fetch(dl_manager, urls, name):
         reason = str(error).strip().split("\n")[0]
         raise UserError(
             f"cannot fetch {name} ({reason}): try again, or fetch {', '.join(urls)} yourself, "
-            "unpack them into one folder and name it with --source"
+            "unpack them and name the folder that holds the data with --source"
         ) from error
     return folder
 
