@@ -1,119 +1,103 @@
-"""COCO 2017 with panoptic annotation, prepared as array_record files by TensorFlow Datasets.
+"""COCO 2017 with panoptic annotation.
 
-TensorFlow itself is not needed. Images stay the publisher's JPEG bytes. Masks become index maps:
-0 = not annotated, 1 = all "stuff" merged, 2.. = one per "thing", by increasing segment id. A
-segment that stands for a crowd of things is one thing, as in the published evaluation of DIAS.
+The source holds train2017/, val2017/, annotations/panoptic_{train,val}2017.json and
+annotations/panoptic_{train,val}2017/, as published.
 """
 
-import io
+import itertools
 import json
-import pathlib
 
 import numpy as np
-import tensorflow_datasets as tfds
-from PIL import Image
 
+from data_pipelines.builder import ObjectDataSet, Sample, read_bytes
+from data_pipelines.masks import MAX_OBJECTS, number_objects
 from data_pipelines.records import decode
 from dias_jax.errors import UserError
 
-MAX_SEGMENTS = 254  # index maps are uint8, 0 is taken and 255 stands for an unknown segment
-CATEGORIES = "panoptic_coco_categories.json"
 SOURCE_SPLITS = {"train": "train2017", "validation": "val2017"}
 
 
-class CocoPanoptic(tfds.core.GeneratorBasedBuilder):
-    """Builds the data set from the publisher's files, whose directory is the `manual_dir`.
+class Coco(ObjectDataSet, skip_registration=True):
+    """COCO 2017: one mask for each "thing", all "stuff" merged into the background.
 
-    Raises (while building):
-      UserError: a file is missing or damaged, or image, mask and JSON contradict one another.
+    A segment that stands for a crowd of things is one thing, as in the published evaluation.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """The directory must hold train2017/, val2017/,
-    annotations/panoptic_{train,val}2017.json, annotations/panoptic_{train,val}2017/ and
-    panoptic_coco_categories.json, as published."""
+    HOMEPAGE = "https://cocodataset.org"
+    LICENSE = "Annotations CC BY 4.0; images: each photographer's own licence, see Flickr."
+    CITATION = """@inproceedings{lin2014microsoft, title={Microsoft {COCO}: Common Objects in
+Context}, author={Lin, Tsung-Yi and others}, booktitle={European Conference on Computer Vision},
+year={2014}}
+@inproceedings{kirillov2019panoptic, title={Panoptic Segmentation}, author={Kirillov, Alexander and
+He, Kaiming and Girshick, Ross and Rother, Carsten and Doll{\\'a}r, Piotr},
+booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={2019}}"""
+    ARCHIVES = (
+        "http://images.cocodataset.org/zips/train2017.zip",
+        "http://images.cocodataset.org/zips/val2017.zip",
+        "http://images.cocodataset.org/annotations/panoptic_annotations_trainval2017.zip",
+    )
+    FOLDER = "coco"
+    PUBLISHED_SIZES = {"train": 118_287, "validation": 5_000}
+    STUFF_IS_BACKGROUND = True
 
-    def _info(self):
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=__doc__,
-            homepage="https://cocodataset.org",
-            license="Annotations CC BY 4.0; images: each photographer's own licence, see Flickr.",
-            citation=_CITATION,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
-                    "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
-                    "file_name": tfds.features.Text(),
-                }
-            ),
-            metadata=tfds.core.MetadataDict(),
-            disable_shuffling=True,  # sample i is the publisher's annotation i
-        )
+    def categories(self):
+        """Returns things and stuff; a release of the reference does not name them."""
+        if self.source.suffix == ".lmdb":
+            return {}
+        return {category["id"]: category["name"] for category in self._read_categories()}
 
-    def _split_generators(self, dl_manager):
-        source = pathlib.Path(dl_manager.manual_dir)
-        categories = _read_json(source / CATEGORIES)
-        is_thing = {category["id"]: bool(category["isthing"]) for category in categories}
-        # Both files are read before anything is written: what is missing shows at once.
+    def published_splits(self):
+        """Yields the images in the order of the JSON files, which are read at once."""
+        is_object = {
+            category["id"]: bool(category["isthing"]) or not self.STUFF_IS_BACKGROUND
+            for category in self._read_categories()
+        }
         tables = {
-            split: _read_annotations(source / "annotations" / f"panoptic_{folder}.json")
+            split: _read_annotations(self._table_path(folder))
             for split, folder in SOURCE_SPLITS.items()
         }
-        self.info.metadata["num_masks"] = 1
         return {
-            split: self._generate_examples(source, SOURCE_SPLITS[split], table, is_thing)
+            split: self._samples(SOURCE_SPLITS[split], table, is_object)
             for split, table in tables.items()
         }
 
-    def _generate_examples(self, source, folder, table, is_thing):
+    def released_mask(self, indices, entry, name):
+        """The release has 0 for not annotated, 1.. for segments, and says which are things."""
+        classes, things = entry.array("clazz"), entry.array("isthing").astype(bool)
+        if not len(classes) == len(things) == indices.max():
+            raise UserError(f"{name} has not one class for each segment: get the release again")
+        objects = things if self.STUFF_IS_BACKGROUND else np.ones_like(things)
+        return number_objects(indices, objects), classes[objects].tolist()
+
+    def _read_categories(self):
+        path = self._table_path(SOURCE_SPLITS["validation"])  # both files hold them, this is small
+        try:
+            categories = _read_json(path)["categories"]
+            complete = all({"id", "name", "isthing"} <= set(entry) for entry in categories)
+        except (KeyError, TypeError):
+            complete = False
+        if not complete:
+            raise UserError(f"{path} holds no panoptic categories")
+        return categories
+
+    def _table_path(self, folder):
+        return self.source / "annotations" / f"panoptic_{folder}.json"
+
+    def _samples(self, folder, table, is_object):
         segment_table = new_segment_table()
-        for number, annotation in enumerate(table):
-            stem = pathlib.Path(annotation["file_name"]).stem
-            image_path = source / folder / f"{stem}.jpg"
-            mask_path = source / "annotations" / f"panoptic_{folder}" / f"{stem}.png"
-            image_bytes = _read_bytes(image_path)
-            image_size = decode(image_bytes, image_path).shape[:2]
-            segments = decode(_read_bytes(mask_path), mask_path)
-            if segments.shape[:2] != image_size:
-                raise UserError(
-                    f"{mask_path} is {segments.shape[:2]} pixels but {image_path} is {image_size}: "
-                    "one of them is not the published file"
-                )
-            mask = index_map(segments, annotation, is_thing, mask_path, segment_table)
-            metadata = self.info.metadata
-            metadata["num_masks"] = max(metadata["num_masks"], int(mask.max()))
-            example = {
-                "image": io.BytesIO(image_bytes),
-                "mask": Image.fromarray(mask),
-                "file_name": image_path.name,
-            }
-            yield number, example
+        for annotation in table:
+            stem = annotation["file_name"].rsplit(".", 1)[0]
+            image_path = self.source / folder / f"{stem}.jpg"
+            mask_path = self.source / "annotations" / f"panoptic_{folder}" / f"{stem}.png"
+            segments = decode(read_bytes(mask_path), mask_path)
+            mask, classes = index_map(segments, annotation, is_object, mask_path, segment_table)
+            yield Sample(image_path, mask_path, read_bytes(image_path), mask, classes)
 
 
-def prepare(source, data_dir):
-    """Builds the data set; one that is there already stays. An interrupted build leaves none.
+class CocoPanoptic(Coco, skip_registration=True):
+    """COCO 2017: one mask for each segment, things and stuff alike; nothing is background."""
 
-    Args:
-      source: directory with the publisher's files.
-      data_dir: directory for prepared data sets.
-
-    Returns:
-      A one-line summary.
-
-    Raises:
-      UserError: a file of the source is missing or damaged, or files contradict one another.
-    """
-    if not pathlib.Path(source).is_dir():
-        raise UserError(f"the source {source} is not a directory")
-    builder = CocoPanoptic(data_dir=data_dir, file_format="array_record")
-    options = tfds.download.DownloadConfig(manual_dir=str(source))
-    builder.download_and_prepare(download_config=options)
-    counts = ", ".join(
-        f"{split.num_examples} {name}" for name, split in builder.info.splits.items()
-    )
-    masks = builder.info.metadata["num_masks"]
-    return f"coco: {counts} images, at most {masks} masks each, in {builder.data_path}"
+    STUFF_IS_BACKGROUND = False
 
 
 def new_segment_table():
@@ -123,30 +107,31 @@ def new_segment_table():
     return table
 
 
-def index_map(segments, annotation, is_thing, path, segment_table):
+def index_map(segments, annotation, is_object, path, segment_table):
     """Turns a panoptic picture into an index map.
 
     Args:
       segments: (H, W, 3) uint8, colours that encode segment ids (red + 256 green + 65536 blue).
       annotation: the picture's entry in the published JSON.
-      is_thing: dict from category id to bool, False for stuff.
+      is_object: dict from category id to bool, False for what belongs to the background.
       path: the picture's file, for messages.
       segment_table: from `new_segment_table`; the same afterwards as before.
 
     Returns:
-      (H, W) uint8: 0 not annotated, 1 stuff, 2.. things by increasing segment id.
+      mask (H, W) uint8: 0 not annotated, 1 background, 2.. objects by increasing segment id;
+      classes: list of the category of each object.
 
     Raises:
       UserError: the picture and the JSON contradict one another, or there are too many segments.
     """
     categories = {info["id"]: info["category_id"] for info in annotation["segments_info"]}
-    if len(categories) > MAX_SEGMENTS:
+    if len(categories) > MAX_OBJECTS:
         raise UserError(
-            f"{path} has {len(categories)} segments; at most {MAX_SEGMENTS} are supported"
+            f"{path} has {len(categories)} segments; at most {MAX_OBJECTS} are supported"
         )
-    unknown = set(categories.values()) - set(is_thing)
+    unknown = set(categories.values()) - set(is_object)
     if unknown:
-        raise UserError(f"{path} has segments of category {min(unknown)}, which {CATEGORIES} lacks")
+        raise UserError(f"{path} has segments of category {min(unknown)}, which the JSON lacks")
     identifiers = np.array(sorted(categories), np.int64)
     segment_table[identifiers] = np.arange(1, len(identifiers) + 1)
     red, green, blue = (segments[..., channel].astype(np.int32) for channel in range(3))
@@ -159,22 +144,14 @@ def index_map(segments, annotation, is_thing, path, segment_table):
     if not found[1 : len(identifiers) + 1].all():
         raise UserError(f"{path} lacks a segment that its JSON lists")
 
-    things = np.array([is_thing[categories[int(i)]] for i in identifiers], bool)
-    meaning = np.zeros(256, np.uint8)
-    meaning[1 : len(identifiers) + 1] = np.where(things, 1 + np.cumsum(things), 1)
-    return meaning[numbered]
-
-
-def _read_bytes(path):
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    found_categories = [categories[int(i)] for i in identifiers]
+    objects = np.array([is_object[category] for category in found_categories], bool)
+    return number_objects(numbered, objects), list(itertools.compress(found_categories, objects))
 
 
 def _read_json(path):
     try:
-        return json.loads(_read_bytes(path))
+        return json.loads(read_bytes(path))
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error})") from error
 
@@ -188,10 +165,3 @@ def _read_annotations(path):
     if not (complete and table):
         raise UserError(f"{path} holds no panoptic annotations")
     return table
-
-
-_CITATION = """@inproceedings{lin2014microsoft, title={Microsoft {COCO}: Common Objects in Context},
-author={Lin, Tsung-Yi and others}, booktitle={European Conference on Computer Vision}, year={2014}}
-@inproceedings{kirillov2019panoptic, title={Panoptic Segmentation}, author={Kirillov, Alexander and
-He, Kaiming and Girshick, Ross and Rother, Carsten and Doll{\\'a}r, Piotr},
-booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={2019}}"""

@@ -10,19 +10,14 @@ the number of threads and hosts, nor on where reading started.
 
 import functools
 import os
-import pathlib
 import types
 
 import grain
 import numpy as np
 
 from data_pipelines import shapes, transforms
-from data_pipelines.records import PreparedSplit
+from data_pipelines.records import PreparedSplit, prepared_directory
 from dias_jax.errors import UserError
-
-# Where TensorFlow Datasets puts what `data_pipelines.prepare` built, below the data directory.
-PREPARED = {"coco": "coco_panoptic/1.0.0"}
-WITHOUT_BUILDER = ("voc", "clevrtex")
 
 
 def open_split(data_config, split, with_masks=True):
@@ -46,17 +41,7 @@ def open_split(data_config, split, with_masks=True):
     name = data_config.name
     if name == "shapes":
         return shapes.Shapes(split, data_config.image_size, data_config.seed)
-    if name in WITHOUT_BUILDER:
-        raise UserError(f"data set {name!r} cannot be prepared yet: it has no builder so far")
-    if name not in PREPARED:
-        known = ", ".join(["shapes", *PREPARED])
-        raise UserError(f"unknown data set {name!r}: choose one of {known}")
-    directory = pathlib.Path(data_config.data_dir or ".") / PREPARED[name]
-    if not (directory / "dataset_info.json").is_file():
-        raise UserError(
-            f"data set {name!r} is not prepared in {data_config.data_dir!r}: run python -m "
-            f"data_pipelines.prepare {name} --source=DIR --data_dir={data_config.data_dir or 'DIR'}"
-        )
+    directory = prepared_directory(name, data_config.data_dir)
     return PreparedSplit(directory, split, with_masks)
 
 

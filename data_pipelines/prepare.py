@@ -1,37 +1,53 @@
-"""Builds a data set from its publisher's own files.
+"""Builds a data set from its publisher's own files, or verifies a prepared one.
 
-  python -m data_pipelines.prepare coco --source=DIR --data_dir=DIR
+  python -m data_pipelines.prepare NAME --data_dir=DIR
+  python -m data_pipelines.prepare NAME --source=DIR --data_dir=DIR
+  python -m data_pipelines.prepare NAME --source=train.lmdb --data_dir=DIR
+  python -m data_pipelines.prepare NAME --data_dir=DIR --verify
 
-`coco` expects in --source the published layout: train2017/, val2017/,
-annotations/panoptic_{train,val}2017.json, annotations/panoptic_{train,val}2017/ and
-panoptic_coco_categories.json. `shapes` is drawn on the fly and needs no preparation.
+NAME is coco, coco_panoptic, voc, voc_trainaug or clevrtex. Without --source it downloads the
+publisher's archives (COCO, VOC) or says which files to fetch and how to lay them out. An .lmdb file
+is the PyTorch reference's release (coco, voc, clevrtex), with val.lmdb beside it. --verify reads
+every record again. `shapes` is drawn on the fly and needs no preparation.
 """
+
+import pathlib
 
 from absl import flags
 
-from data_pipelines import coco
-from data_pipelines.pipeline import PREPARED, WITHOUT_BUILDER
+from data_pipelines.builder import build
+from data_pipelines.clevrtex import Clevrtex
+from data_pipelines.coco import Coco, CocoPanoptic
+from data_pipelines.records import prepared_directory
+from data_pipelines.verify import verify
+from data_pipelines.voc import Voc, VocTrainaug
 from dias_jax import cli
 from dias_jax.errors import UserError
 
+DATA_SETS = {cls.name: cls for cls in (Coco, CocoPanoptic, Voc, VocTrainaug, Clevrtex)}
+
 FLAGS = flags.FLAGS
-flags.DEFINE_string("source", None, "Directory with the publisher's files.")
+flags.DEFINE_string(
+    "source", None, "Directory with the publisher's files, or train.lmdb; default: download."
+)
 flags.DEFINE_string("data_dir", None, "Directory that the prepared data set goes to.")
+flags.DEFINE_bool("verify", False, "Verify the prepared data set instead.")
 
 
 def main(argv):
-    """Prepare the data set named on the command line."""
+    """Prepare or verify the data set named on the command line."""
     if len(argv) != 2:
         raise UserError("name one data set, for example: python -m data_pipelines.prepare coco ...")
     name = argv[1]
     if name == "shapes":
         raise UserError("shapes is drawn on the fly: there is nothing to prepare")
-    if name in WITHOUT_BUILDER:
-        raise UserError(f"data set {name!r} cannot be prepared yet: it has no builder so far")
-    if name not in PREPARED:
-        raise UserError(f"unknown data set {name!r}: choose one of {', '.join(PREPARED)}")
-    cli.require("source", "data_dir")
-    print(coco.prepare(FLAGS.source, FLAGS.data_dir))
+    if name not in DATA_SETS:
+        raise UserError(f"unknown data set {name!r}: choose one of {', '.join(DATA_SETS)}")
+    cli.require("data_dir")
+    if FLAGS.verify:
+        print(verify(prepared_directory(name, FLAGS.data_dir)))
+        return
+    print(build(DATA_SETS[name](source=FLAGS.source, data_dir=pathlib.Path(FLAGS.data_dir))))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def get_config():
     config.log_every = 100  # steps between log lines; the only ones that wait for the device
 
     config.data = ConfigDict()
-    config.data.name = "coco"  # shapes, coco, voc, clevrtex
+    config.data.name = "coco"  # shapes, coco, coco_panoptic, voc, voc_trainaug, clevrtex
     config.data.data_dir = "data"  # where `python -m data_pipelines.prepare` has put the data
     config.data.image_size = 256  # pixels, square
     config.data.crop_scale = (0.75, 1.0)  # area of a training crop / the largest square's

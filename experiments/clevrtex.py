@@ -1,5 +1,6 @@
 """ClevrTex: 11 slots, 50k steps of 32 images. The whole paper's model.
 
+python -m data_pipelines.prepare clevrtex --source=CLEVRTEX --data_dir=data
 python -m dias_jax.train --config=experiments/clevrtex.py --workdir=runs/clevrtex
 
 Hardware: one GPU with 24 GB or one TPU host. Not yet run here in full: weights and data cannot

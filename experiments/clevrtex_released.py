@@ -1,5 +1,6 @@
 """ClevrTex, the released model: `clevrtex.py` without re-initialised aggregation.
 
+python -m data_pipelines.prepare clevrtex --source=CLEVRTEX --data_dir=data
 python -m dias_jax.train --config=experiments/clevrtex_released.py --workdir=runs/clevrtex_released
 
 Hardware: one GPU with 24 GB or one TPU host. Not yet run here in full. Published for this model

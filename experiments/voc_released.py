@@ -1,5 +1,6 @@
 """PASCAL VOC, the released model: `voc.py` without re-initialised aggregation.
 
+python -m data_pipelines.prepare voc --source=VOCdevkit --data_dir=data
 python -m dias_jax.train --config=experiments/voc_released.py --workdir=runs/voc_released
 
 Hardware: one GPU with 24 GB or one TPU host. Not yet run here in full. Published for this model

@@ -15,6 +15,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dias
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
+SHARED = pathlib.Path(os.environ.get("DIAS_JAX_SHARED", REPOSITORY.parent / "shared"))
 
 # A model of a few thousand parameters on drawn scenes: one step takes milliseconds.
 TINY = {
@@ -84,12 +85,24 @@ def shared_golden():
 
     The folder is $DIAS_JAX_SHARED, by default `shared` beside the repository.
     """
-    folder = os.environ.get("DIAS_JAX_SHARED", REPOSITORY.parent / "shared")
 
     def find(name):
-        path = pathlib.Path(folder) / "golden" / name
+        path = SHARED / "golden" / name
         if not path.is_file():
             pytest.skip(f"{path} is absent: set DIAS_JAX_SHARED to the folder that holds golden/")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Path of a real sample of a data set, in `data` of the same folder; skips without it."""
+
+    def find(name):
+        path = SHARED / "data" / name
+        if not path.is_dir():
+            pytest.skip(f"{path} is absent: set DIAS_JAX_SHARED to the folder that holds data/")
         return path
 
     return find

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines import shapes
-from data_pipelines.coco import SOURCE_SPLITS, prepare
+from data_pipelines.builder import build
+from data_pipelines.coco import SOURCE_SPLITS, Coco
 
 CATEGORIES = [
     {"id": 1, "name": "object", "isthing": 1},
@@ -20,7 +21,6 @@ NUM_SAMPLES = {"train": 11, "validation": 7}
 
 def write_coco(directory):
     """Writes train and validation splits; returns the index map expected for each file stem."""
-    (directory / "panoptic_coco_categories.json").write_text(json.dumps(CATEGORIES))
     expected = {}
     for split, folder in SOURCE_SPLITS.items():
         (directory / folder).mkdir(parents=True)
@@ -31,7 +31,7 @@ def write_coco(directory):
             entry, expected[stem] = _write_sample(directory, folder, split, stem, index)
             entries.append(entry)
         table = directory / "annotations" / f"panoptic_{folder}.json"
-        table.write_text(json.dumps({"annotations": entries}))
+        table.write_text(json.dumps({"annotations": entries, "categories": CATEGORIES}))
     return expected
 
 
@@ -71,7 +71,7 @@ def coco(tmp_path_factory):
     source = tmp_path_factory.mktemp("coco_source")
     data_dir = tmp_path_factory.mktemp("coco_prepared")
     expected = write_coco(source)
-    summary = prepare(source, data_dir)
+    summary = build(Coco(source=source, data_dir=data_dir))
     return types.SimpleNamespace(
         source=source, data_dir=data_dir, expected=expected, summary=summary
     )

@@ -1,7 +1,6 @@
 """COCO: what is read is what was published; whatever contradicts itself is refused by name."""
 
 import json
-import os
 import pathlib
 import pickle
 import shutil
@@ -11,18 +10,15 @@ import pytest
 from PIL import Image
 
 from data_pipelines import coco as builder_module
-from data_pipelines import pipeline
-from data_pipelines.records import PreparedSplit
+from data_pipelines.builder import build
+from data_pipelines.records import PREPARED, PreparedSplit
 from dias_jax.errors import UserError
 
-SHARED = pathlib.Path(
-    os.environ.get("DIAS_JAX_SHARED", pathlib.Path(__file__).parents[3] / "shared")
-)
 TRAIN_TABLE = "annotations/panoptic_train2017.json"
 
 
 def prepared_directory(data_dir):
-    return pathlib.Path(data_dir) / pipeline.PREPARED["coco"]
+    return pathlib.Path(data_dir) / PREPARED["coco"]
 
 
 def test_samples_are_the_published_ones(coco):
@@ -42,7 +38,8 @@ def test_number_of_masks_is_recorded(coco):
     largest = max(int(mask.max()) for mask in coco.expected.values())
     source = PreparedSplit(prepared_directory(coco.data_dir), "train")
     assert source.num_masks == largest
-    assert f"11 train, 7 validation images, at most {largest} masks" in coco.summary
+    assert "11 of 118287 published train, 7 of 5000 published" in coco.summary
+    assert f"at most {largest} masks" in coco.summary
     metadata = json.loads((prepared_directory(coco.data_dir) / "metadata.json").read_text())
     assert metadata["num_masks"] == largest
 
@@ -56,7 +53,7 @@ def test_source_pickles_and_skips_masks(coco):
 
 def test_preparing_twice_keeps_the_first(coco):
     stamp = (prepared_directory(coco.data_dir) / "dataset_info.json").stat().st_mtime_ns
-    assert builder_module.prepare(coco.source, coco.data_dir) == coco.summary
+    assert build(builder_module.Coco(source=coco.source, data_dir=coco.data_dir)) == coco.summary
     assert (prepared_directory(coco.data_dir) / "dataset_info.json").stat().st_mtime_ns == stamp
 
 
@@ -100,7 +97,8 @@ def add_many_segments(source):
 
 
 def remove_categories(source):
-    (source / "panoptic_coco_categories.json").unlink()
+    path = source / "annotations/panoptic_val2017.json"
+    path.write_text(json.dumps({"annotations": json.loads(path.read_text())["annotations"]}))
 
 
 def break_table(source):
@@ -121,7 +119,7 @@ def truncate_table(source):
         (add_segment, "train_005.png lacks a segment"),
         (change_category, "train_005.png has segments of category 55"),
         (add_many_segments, "train_005.png has .* segments; at most 254"),
-        (remove_categories, "cannot read .*panoptic_coco_categories.json"),
+        (remove_categories, "panoptic_val2017.json holds no panoptic categories"),
         (break_table, "panoptic_train2017.json holds no panoptic annotations"),
         (truncate_table, "panoptic_train2017.json is not valid JSON"),
     ],
@@ -131,7 +129,7 @@ def test_a_bad_source_is_named_and_leaves_nothing(coco, tmp_path, damage, messag
     shutil.copytree(coco.source, source)
     damage(source)
     with pytest.raises(UserError, match=message) as caught:
-        builder_module.prepare(source, tmp_path / "prepared")
+        build(builder_module.Coco(source=source, data_dir=tmp_path / "prepared"))
     assert "\n" not in str(caught.value)
     assert not prepared_directory(tmp_path / "prepared").exists()
 
@@ -143,20 +141,53 @@ def test_index_map_orders_things_by_segment_id():
     annotation = {"segments_info": [{"id": i, "category_id": c} for i, c in infos.items()]}
     table = builder_module.new_segment_table()
     for _ in range(2):  # the table is left as it was
-        mask = builder_module.index_map(
+        mask, classes = builder_module.index_map(
             segments.astype(np.uint8), annotation, {1: True, 100: False}, "x.png", table
         )
         np.testing.assert_array_equal(mask, [[1, 0, 3], [2, 2, 4]])
+        assert classes == [1, 1, 1]
 
 
-def test_real_photographs(tmp_path):
-    source = SHARED / "data" / "coco_mini"
-    if not source.is_dir():
-        pytest.skip(f"no photographs at {source}")
-    summary = builder_module.prepare(source, tmp_path)
-    assert "100 train, 100 validation images, at most 43 masks" in summary
+def test_every_segment_is_an_object_in_panoptic_mode(coco, tmp_path):
+    build(builder_module.CocoPanoptic(source=coco.source, data_dir=tmp_path))
+    table = json.loads((coco.source / TRAIN_TABLE).read_text())["annotations"]
+    split = PreparedSplit(tmp_path / PREPARED["coco_panoptic"], "train")
+    for index, annotation in enumerate(table):
+        sample, things = (
+            split[index],
+            PreparedSplit(prepared_directory(coco.data_dir), "train")[index],
+        )
+        segments = sorted(annotation["segments_info"], key=lambda info: info["id"])
+        assert sample["classes"].tolist() == [info["category_id"] for info in segments]
+        assert not (sample["mask"] == 1).any()
+        np.testing.assert_array_equal(sample["mask"] == 0, things["mask"] == 0)
+        stuff = np.isin(sample["mask"], 2 + np.flatnonzero(sample["classes"] >= 100))
+        np.testing.assert_array_equal(stuff, things["mask"] == 1)
+
+
+def test_classes_and_boxes_belong_to_the_masks(coco):
+    table = json.loads((coco.source / TRAIN_TABLE).read_text())["annotations"]
+    split = PreparedSplit(prepared_directory(coco.data_dir), "train")
+    for index in range(len(table)):
+        sample = split[index]
+        assert sample["classes"].tolist() == [1] * (sample["mask"].max() - 1)
+        assert sample["boxes"].dtype == np.float32
+        height, width = sample["mask"].shape
+        for number, box in enumerate(sample["boxes"], start=2):
+            rows, columns = np.nonzero(sample["mask"] == number)
+            edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            np.testing.assert_allclose(box * [width, height, width, height], edges, rtol=1e-5)
+    names = json.loads((prepared_directory(coco.data_dir) / "metadata.json").read_text())
+    assert names["categories"] == {"1": "object", "100": "ground", "101": "other ground"}
+
+
+def test_real_photographs(shared_data, tmp_path):
+    summary = build(builder_module.Coco(source=shared_data("coco_mini"), data_dir=tmp_path))
+    assert "100 of 118287 published train, 100 of 5000 published validation images" in summary
+    assert "at most 43 masks" in summary
     split = PreparedSplit(prepared_directory(tmp_path), "validation")
     samples = [split[index] for index in range(len(split))]
     assert max(int(sample["mask"].max()) for sample in samples) <= split.num_masks
     for sample in samples:
         assert sample["image"].shape == (*sample["mask"].shape, 3)
+        assert len(sample["classes"]) == max(int(sample["mask"].max()) - 1, 0)

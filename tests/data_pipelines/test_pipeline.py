@@ -162,8 +162,8 @@ def test_unknown_and_missing_data_sets(shapes_config, tmp_path):
     shapes_config.data_dir = str(tmp_path)
     for name, message in [
         ("imagenet", "unknown data set 'imagenet': choose one of shapes, coco"),
-        ("voc", "'voc' cannot be prepared yet"),
-        ("clevrtex", "'clevrtex' cannot be prepared yet"),
+        ("voc", "'voc' is not prepared in"),
+        ("clevrtex", "'clevrtex' is not prepared in"),
         ("coco", "python -m data_pipelines.prepare coco --source=DIR --data_dir="),
     ]:
         shapes_config.name = name
@@ -178,8 +178,8 @@ def test_unknown_splits(config):
 
 
 def test_an_unfinished_preparation_is_not_prepared(coco, shapes_config, tmp_path):
-    finished = coco.data_dir / pipeline.PREPARED["coco"]
-    shutil.copytree(finished, tmp_path / "coco_panoptic" / "incomplete.AB12CD_1.0.0")
+    finished = coco.data_dir / records.PREPARED["coco"]
+    shutil.copytree(finished, tmp_path / "coco" / "incomplete.AB12CD_2.0.0")
     shapes_config.name, shapes_config.data_dir = "coco", str(tmp_path)
     with pytest.raises(UserError, match="not prepared"):
         pipeline.open_split(shapes_config, "train")

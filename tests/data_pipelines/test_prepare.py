@@ -1,10 +1,20 @@
 """The command: a summary and 0, or one line and another code."""
 
 import pathlib
+import re
+import signal
 import subprocess
 import sys
 
 import pytest
+from absl.testing import flagsaver
+
+from data_pipelines import prepare
+from data_pipelines.builder import build
+from data_pipelines.coco import Coco
+from data_pipelines.records import PREPARED, prepared_directory
+from dias_jax import cli
+from dias_jax.errors import UserError
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
@@ -19,11 +29,56 @@ def run(*arguments):
     )
 
 
-def test_prepare_coco(coco, tmp_path):
+def test_prepare_and_verify(coco, tmp_path):
     result = run("coco", f"--source={coco.source}", f"--data_dir={tmp_path}")
     assert result.returncode == 0, result.stderr
-    last = result.stdout.splitlines()[-1]
-    assert last.startswith("coco: 11 train, 7 validation images, at most 6 masks each, in ")
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("coco: 11 of 118287 published train, 7 of 5000 published validation")
+    assert "images, at most 6 masks each, in " in line
+
+    result = run("coco", f"--data_dir={tmp_path}", "--verify")
+    assert result.returncode == 0, result.stderr
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("coco: every record is intact: 11 of ")
+
+    (damaged,) = tmp_path.rglob("*-validation.array_record*")
+    damaged.write_bytes(damaged.read_bytes()[:-1000])
+    result = run("coco", f"--data_dir={tmp_path}", "--verify")
+    assert result.returncode == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert "of validation in" in line and str(tmp_path / PREPARED["coco"]) in line
+
+
+KILLED_BUILD = """
+import os, signal, sys
+from data_pipelines import builder, coco
+sizes = []
+def boxes_of(*arguments):
+    sizes.append(1)
+    if len(sizes) == 14:  # in the second split
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*arguments)
+original, builder.boxes_of = builder.boxes_of, boxes_of
+builder.build(coco.Coco(source=sys.argv[1], data_dir=sys.argv[2]))
+"""
+
+
+def test_a_killed_build_leaves_nothing_that_looks_prepared(coco, tmp_path):
+    command = [sys.executable, "-c", KILLED_BUILD, str(coco.source), str(tmp_path)]
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=120)
+    assert result.returncode == -signal.SIGKILL
+    assert list((tmp_path / "coco").iterdir())  # something had been written
+    with pytest.raises(UserError, match="is not prepared"):
+        prepared_directory("coco", tmp_path)
+    assert build(Coco(source=coco.source, data_dir=tmp_path)).startswith("coco: 11 of 118287")
+
+
+def test_every_data_set_is_where_it_is_looked_for(tmp_path):
+    assert prepare.DATA_SETS.keys() == PREPARED.keys()
+    for name, data_set in prepare.DATA_SETS.items():
+        built = data_set(source=tmp_path, data_dir=tmp_path)
+        assert pathlib.Path(built.data_path) == tmp_path / PREPARED[name]
+        assert all((built.FILES or built.ARCHIVES, built.HOMEPAGE, built.LICENSE, built.CITATION))
 
 
 def test_help():
@@ -38,14 +93,24 @@ def test_help():
         ([], "name one data set"),
         (["imagenet"], "unknown data set 'imagenet'"),
         (["shapes"], "nothing to prepare"),
-        (["voc"], "no builder"),
-        (["coco", "--data_dir=x"], "--source is missing"),
-        (["coco", "--source=/does/not/exist", "--data_dir=x"], "is not a directory"),
+        (["clevrtex", "--data_dir=x"], "it needs --source: unpack clevrtex_full_part1.tar.gz"),
+        (["voc_trainaug", "--data_dir=x"], "it needs --source: unpack voc2012/VOCtrainval_11"),
+        (["coco"], "--data_dir is missing"),
+        (["coco", "--source=/does/not/exist", "--data_dir=x"], "is neither a directory nor"),
+        (["voc", "--source=tests", "--data_dir=/dev/null"], "cannot write /dev/null/voc/2.0.0"),
+        (["voc", "--verify", "--data_dir=x"], "'voc' is not prepared in 'x'"),
     ],
 )
-def test_bad_input_is_one_line(arguments, message):
-    result = run(*arguments)
+def test_bad_input_is_one_line(arguments, message, capsys):
+    with flagsaver.flagsaver(), pytest.raises(UserError, match=re.escape(message)) as caught:
+        prepare.main(cli.parse_flags(["prepare", *arguments]))
+    assert "\n" not in str(caught.value)
+    assert capsys.readouterr().out == ""
+
+
+def test_an_error_is_one_line_and_code_two():
+    result = run("imagenet")
     assert result.returncode == 2
     assert result.stdout == ""
     (line,) = result.stderr.strip().splitlines()
-    assert message in line
+    assert line.startswith("error: unknown data set 'imagenet': choose one of coco")

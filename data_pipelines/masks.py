@@ -1,0 +1,71 @@
+"""Index maps: 0 = not annotated, 1 = background, 2.. = objects."""
+
+import numpy as np
+
+from dias_jax.errors import UserError
+
+MAX_OBJECTS = 254  # index maps are uint8; 0 and 1 are taken
+
+
+def number_objects(segments, objects):
+    """Merges the segments that are no objects and numbers the others.
+
+    Args:
+      segments: (H, W) uint8, 0 not annotated, 1.. segments.
+      objects: (n,) bool for segments 1.., whether it is an object.
+
+    Returns:
+      (H, W) uint8: 0 not annotated, 1 background, 2.. objects.
+    """
+    meaning = np.zeros(256, np.uint8)
+    meaning[1 : len(objects) + 1] = np.where(objects, 1 + np.cumsum(objects), 1)
+    return meaning[segments]
+
+
+def renumber(indices, name, background=(0,), not_annotated=()):
+    """Turns published indices into an index map.
+
+    Args:
+      indices: (H, W) uint8.
+      name: the picture's file, for messages.
+      background: indices that stand for the background.
+      not_annotated: indices that stand for nothing.
+
+    Returns:
+      mask (H, W) uint8: 0 not annotated, 1 background, 2.. objects by increasing index;
+      objects: list of the index of each object.
+
+    Raises:
+      UserError: there are too many objects.
+    """
+    present = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
+    objects = [int(i) for i in present if i not in (*background, *not_annotated)]
+    if len(objects) > MAX_OBJECTS:
+        raise UserError(f"{name} has {len(objects)} objects; at most {MAX_OBJECTS} are supported")
+    meaning = np.zeros(256, np.uint8)
+    meaning[list(background)] = 1
+    meaning[objects] = np.arange(2, 2 + len(objects))
+    return meaning[indices], objects
+
+
+def boxes_of(mask, num_objects):
+    """Returns the boxes of masks 2, 3, .. of an index map.
+
+    Args:
+      mask: (H, W) uint8 in which each of the objects is seen.
+      num_objects: G.
+
+    Returns:
+      (G, 4) float32: left, top, right, bottom edge of the box, in image widths and heights.
+    """
+    height, width = mask.shape
+    rows, columns = np.zeros((256, height), bool), np.zeros((256, width), bool)
+    rows[mask, np.arange(height)[:, None]] = True
+    columns[mask, np.arange(width)] = True
+    edges = [
+        (seen.argmax(axis=1) / length, 1 - seen[:, ::-1].argmax(axis=1) / length)
+        for seen, length in ((columns, width), (rows, height))
+    ]
+    (left, right), (top, bottom) = edges
+    boxes = np.stack([left, top, right, bottom], axis=1)
+    return boxes[2 : 2 + num_objects].astype(np.float32)

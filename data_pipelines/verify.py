@@ -1,0 +1,56 @@
+"""Reads every record of a prepared data set again and compares it with what was recorded."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data_pipelines.builder import describe
+from data_pipelines.masks import boxes_of
+from data_pipelines.records import PreparedSplit
+from dias_jax.errors import UserError
+
+
+def verify(directory):
+    """Verifies a prepared data set.
+
+    Args:
+      directory: the one that holds dataset_info.json.
+
+    Returns:
+      A one-line summary.
+
+    Raises:
+      UserError: a file is missing or damaged, or a sample contradicts its record.
+    """
+    info = tfds.builder_from_directory(directory).info
+    with_depth = "depth" in info.features
+    largest = 1
+    for split in info.splits:
+        source = PreparedSplit(directory, split, with_depth=with_depth)
+        for index in range(len(source)):
+            sample = source[index]
+            problem = find_problem(sample)
+            if problem:
+                raise UserError(
+                    f"sample {index} of {split} in {directory} {problem}: prepare it again"
+                )
+            largest = max(largest, int(sample["mask"].max()))
+    if largest != info.metadata["num_masks"]:
+        raise UserError(
+            f"{directory} has up to {largest} masks an image but records "
+            f"{info.metadata['num_masks']}: prepare it again"
+        )
+    return f"{info.name}: every record is intact: {describe(info)}"
+
+
+def find_problem(sample):
+    """Returns what contradicts itself in a sample of PreparedSplit, None if nothing does."""
+    mask, boxes = sample["mask"], sample["boxes"]
+    for name in ("mask", "depth"):
+        if name in sample and sample[name].shape != sample["image"].shape[:2]:
+            return f"has {name} and image of different size"
+    num_objects = len(sample["classes"])
+    if set(np.unique(mask[mask > 1])) != set(range(2, 2 + num_objects)):
+        return f"has other masks than its {num_objects} objects"
+    if boxes.shape != (num_objects, 4) or (boxes != boxes_of(mask, num_objects)).any():
+        return "has boxes that do not surround its masks"
+    return None
