@@ -42,7 +42,7 @@ def golden_resize():
         rows, columns = np.mgrid[:height, :width]
         smooth = np.stack([rows * 5, columns * 4, (rows + columns) * 3], axis=-1)
         image = np.clip(smooth + random.normal(0, 30, smooth.shape), 0, 255).astype(np.uint8)
-        mask = ((rows // 6) * 7 + columns // 5).astype(np.uint8)
+        mask = ((rows * 7 + columns * 5) % 251).astype(np.uint8)
         arrays[f"image{number}"], arrays[f"mask{number}"] = image, mask
         arrays[f"resized_image{number}"], arrays[f"resized_mask{number}"] = resize(
             image, mask, size
