@@ -43,6 +43,8 @@ class PreparedSplit:
     def __getitem__(self, index):
         try:
             record = self._records[int(index)]
+            if None in record.values():  # a file cut short may give empty records
+                raise RuntimeError("parts of it are missing")
         except RuntimeError as error:
             raise UserError(
                 f"sample {index} of {self._split} in {self._directory} cannot be read ({error}): "
@@ -51,13 +53,14 @@ class PreparedSplit:
         name = (
             f"{record['file_name'].decode()} (sample {index} of {self._split}, {self._directory})"
         )
-        sample = {"image": decode(record["image"], name), "index": int(index)}
+        remedy = "prepare the data set again"
+        sample = {"image": decode(record["image"], name, remedy=remedy), "index": int(index)}
         if self._with_masks:
-            sample["mask"] = decode(record["mask"], f"the mask of {name}", mode="L")
+            sample["mask"] = decode(record["mask"], f"the mask of {name}", "L", remedy)
         return sample
 
 
-def decode(encoded, name, mode="RGB"):
+def decode(encoded, name, mode="RGB", remedy="replace it"):
     """Decodes an image file.
 
     The EXIF orientation is ignored: the published masks fit the pixels as they are stored.
@@ -66,6 +69,7 @@ def decode(encoded, name, mode="RGB"):
       encoded: bytes of any format that Pillow reads.
       name: what an error message calls the image.
       mode: "RGB" (grey and CMYK images are converted) or "L" (index maps).
+      remedy: what an error message tells the user to do.
 
     Returns:
       uint8, (H, W, 3) for "RGB" and (H, W) for "L".
@@ -76,4 +80,4 @@ def decode(encoded, name, mode="RGB"):
     try:
         return np.array(Image.open(io.BytesIO(encoded)).convert(mode))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name} is a damaged image ({error}): replace it") from error
+        raise UserError(f"{name} is a damaged image ({error}): {remedy}") from error
