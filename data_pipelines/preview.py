@@ -2,8 +2,8 @@
 
   python -m data_pipelines.preview coco --data_dir=DIR --out=FILE.png
 
-Colours tell the masks apart; what is not annotated stays unpainted. The scenes of shapes are trained
-on as they are drawn: all their views are the same.
+Colours tell the masks apart; what is not annotated stays unpainted. All views of a drawn scene
+(shapes) are the same: it is trained on as it is.
 """
 
 import pathlib
