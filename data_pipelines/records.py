@@ -78,6 +78,8 @@ def decode(encoded, name, mode="RGB", remedy="replace it"):
       UserError: the bytes are no intact image.
     """
     try:
-        return np.array(Image.open(io.BytesIO(encoded)).convert(mode))
+        image = Image.open(io.BytesIO(encoded))
+        image.decodermaxblock = len(encoded)  # one call of the decoder; it is 64 KiB a call else
+        return np.asarray(image if image.mode == mode else image.convert(mode))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{name} is a damaged image ({error}): {remedy}") from error

@@ -12,32 +12,37 @@ import numpy as np
 import scipy.sparse
 
 
-def resize_image(image, size):
+def resize_image(image, size, mirror=False):
     """Resizes to a square by antialiased linear interpolation.
 
     Args:
       image: (H, W, C) uint8.
       size: pixels along each side of the result.
+      mirror: whether the result is mirrored left to right.
 
     Returns:
       (size, size, C) uint8.
     """
     across = _resize_first_axis(_swap_axes(image), size)
+    if mirror:
+        across = across[::-1]  # here it costs nothing: what follows is a copy
     return _resize_first_axis(_swap_axes(across), size)
 
 
-def resize_mask(mask, size):
+def resize_mask(mask, size, mirror=False):
     """Resizes to a square by taking the pixel under each output pixel's centre ("nearest-exact").
 
     Args:
       mask: (H, W), any dtype.
       size: pixels along each side of the result.
+      mirror: whether the result is mirrored left to right.
 
     Returns:
       (size, size), dtype of the mask.
     """
     height, width = mask.shape
-    return mask[np.ix_(_nearest(height, size), _nearest(width, size))]
+    columns = _nearest(width, size)
+    return mask[_nearest(height, size)].take(columns[::-1] if mirror else columns, axis=1)
 
 
 def _swap_axes(image):

@@ -48,11 +48,8 @@ def training_view(image, mask, rng, size=256, crop_scale=(0.75, 1.0), flip=True)
     """
     _check(image, mask)
     crop = random_crop(*image.shape[:2], rng, crop_scale)
-    image, mask = _cut(image, mask, crop, size)
-    if flip and rng.random() < 0.5:
-        image = np.ascontiguousarray(image[:, ::-1])
-        mask = None if mask is None else np.ascontiguousarray(mask[:, ::-1])
-    return image, mask
+    mirror = flip and rng.random() < 0.5
+    return _cut(image, mask, crop, size, mirror)
 
 
 def random_crop(height, width, rng, crop_scale=(0.75, 1.0)):
@@ -90,9 +87,9 @@ def _check(image, mask):
         )
 
 
-def _cut(image, mask, crop, size):
+def _cut(image, mask, crop, size, mirror=False):
     """Resizes the part (top, left, height, width) of an image and its mask to a square."""
     top, left, height, width = crop
     part = slice(top, top + height), slice(left, left + width)
-    image = resize_image(image[part], size)
-    return image, None if mask is None else resize_mask(mask[part], size)
+    image = resize_image(image[part], size, mirror)
+    return image, None if mask is None else resize_mask(mask[part], size, mirror)
