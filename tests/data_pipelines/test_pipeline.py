@@ -85,6 +85,23 @@ def test_hosts_share_the_training_batch(config, num_hosts):
     assert_batches_equal(reference, join(shards))
 
 
+def test_a_run_goes_on_with_another_number_of_hosts(config):
+    expected = take(pipeline.train_batches(config, 4, seed=1), 6)
+    found = []
+    for num_hosts, start_step in ((1, 0), (4, 2), (2, 4)):  # two steps each
+        shards = [
+            take(
+                pipeline.train_batches(
+                    config, 4, seed=1, start_step=start_step, shard=(host, num_hosts), num_threads=1
+                ),
+                2,
+            )
+            for host in range(num_hosts)
+        ]
+        found += join(shards)
+    assert_batches_equal(expected, found)
+
+
 def test_seeds_decide_order_and_views(coco_config):
     first, second = (next(pipeline.train_batches(coco_config, 11, seed=seed)) for seed in (1, 2))
     assert first["index"].tolist() != second["index"].tolist()
@@ -134,10 +151,18 @@ def test_evaluation_shows_each_sample_once(coco_config, num_hosts, num_threads):
     assert_batches_equal(single, batches)
 
 
-def test_evaluation_limit(shapes_config):
-    batches = list(pipeline.evaluation_batches(shapes_config, "validation", 4, limit=6))
-    valid = np.concatenate([batch["valid"] for batch in batches])
-    assert valid.sum() == 6 and len(batches) == 2
+@pytest.mark.parametrize("num_hosts", [1, 2, 4])
+def test_evaluation_limit(shapes_config, num_hosts):
+    batches = join(
+        pipeline.evaluation_batches(
+            shapes_config, "validation", 4, shard=(host, num_hosts), limit=6
+        )
+        for host in range(num_hosts)
+    )
+    index, valid = (
+        np.concatenate([batch[name] for batch in batches]) for name in ("index", "valid")
+    )
+    assert index[valid].tolist() == list(range(6)) and len(batches) == 2
 
 
 def test_shapes_are_not_cropped(shapes_config):
