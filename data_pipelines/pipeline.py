@@ -1,6 +1,7 @@
 """Batches for training and evaluation, as dicts of numpy arrays with leading axis B.
 
   "image" uint8 (B, H, W, 3), "index" int32 (B,): the sample's number in its split;
+  training adds "replaced" bool (B,), True where the sample stands in for a damaged one;
   evaluation adds "mask" uint8 (B, H, W), 0 = not annotated, 1 = background, 2.. = objects, and
   "valid" bool (B,), False for the samples that only fill the last batch.
 
@@ -16,6 +17,7 @@ import grain
 import numpy as np
 
 from data_pipelines import shapes, transforms
+from data_pipelines.damage import MAX_NEIGHBOURS, ReadableSamples
 from data_pipelines.records import PreparedSplit, prepared_directory
 from dias_jax.errors import UserError
 
@@ -82,7 +84,8 @@ def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num
     Every epoch is shuffled anew. A batch may span the end of an epoch: nothing is left out.
 
     Args:
-      data_config: as for `open_split`, and `crop_scale`, `flip` of the random view.
+      data_config: as for `open_split`, `crop_scale` and `flip` of the random view, and
+        `skip_damaged`: whether the next readable sample replaces one that is not.
       batch_size: samples of a batch over all hosts.
       seed: decides order and views.
       start_step: number of the first batch; the same as skipping that many.
@@ -92,18 +95,19 @@ def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num
 
     Raises:
       UserError: fewer samples than a batch, or the hosts do not divide the batch. Iterating raises
-        it for a damaged image, naming it.
+        it for a damaged sample, naming it, unless it is replaced.
     """
     source = open_split(data_config, "train", with_masks=False)
     if len(source) < batch_size:
         raise UserError(
             f"batch size {batch_size} is larger than the training split of {len(source)} samples"
         )
+    samples = ReadableSamples(source, MAX_NEIGHBOURS if data_config.skip_damaged else 0)
     local_size = _local_batch_size(batch_size, shard)
     host, num_hosts = shard
     view = functools.partial(_training_sample, data_config=data_config)
     # The random view comes before the host's share is taken: its key is the global position.
-    samples = grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(view)
+    samples = grain.MapDataset.source(samples).seed(seed).shuffle().repeat().random_map(view)
     samples = samples[start_step * batch_size + host :: num_hosts]
     return _read(samples, local_size, num_threads)
 
@@ -137,25 +141,31 @@ def evaluation_batches(data_config, split, batch_size, shard=(0, 1), limit=0, nu
     return _read(samples, local_size, num_threads)
 
 
+def training_view(sample, rng, data_config):
+    """Returns a random view of a source's sample: image, and mask or None. Scenes stay whole."""
+    image, mask = sample["image"], sample.get("mask")
+    if data_config.name == "shapes":
+        return image, mask
+    size, crop_scale = data_config.image_size, tuple(data_config.crop_scale)
+    return transforms.training_view(image, mask, rng, size, crop_scale, data_config.flip)
+
+
+def evaluation_view(sample, data_config):
+    """Returns the view of a source's sample that is evaluated: image, mask. Scenes stay whole."""
+    if data_config.name == "shapes":
+        return sample["image"], sample["mask"]
+    return transforms.evaluation_view(sample["image"], sample["mask"], data_config.image_size)
+
+
 def _training_sample(sample, rng, data_config):
-    image = sample["image"]
-    if data_config.name != "shapes":
-        image, _ = transforms.training_view(
-            image,
-            None,
-            rng,
-            size=data_config.image_size,
-            crop_scale=tuple(data_config.crop_scale),
-            flip=data_config.flip,
-        )
-    return {"image": image, "index": np.int32(sample["index"])}
+    image, _ = training_view(sample, rng, data_config)
+    index, replaced = np.int32(sample["index"]), np.bool_(sample["replaced"])
+    return {"image": image, "index": index, "replaced": replaced}
 
 
 def _evaluation_sample(position, source, num_samples, data_config):
     sample = source[min(int(position), num_samples - 1)]
-    image, mask = sample["image"], sample["mask"]
-    if data_config.name != "shapes":
-        image, mask = transforms.evaluation_view(image, mask, size=data_config.image_size)
+    image, mask = evaluation_view(sample, data_config)
     return {
         "image": image,
         "mask": mask,

@@ -70,6 +70,8 @@ class PreparedSplit:
     def __getitem__(self, index):
         try:
             record = self._records[int(index)]
+            if None in record.values():  # a file cut short may give empty records
+                raise RuntimeError("parts of it are missing")
         except RuntimeError as error:
             raise UserError(
                 f"sample {index} of {self._split} in {self._directory} cannot be read ({error}): "
@@ -78,16 +80,17 @@ class PreparedSplit:
         name = (
             f"{record['file_name'].decode()} (sample {index} of {self._split}, {self._directory})"
         )
-        sample = {"image": decode(record["image"], name), "index": int(index)}
+        remedy = "prepare the data set again"
+        sample = {"image": decode(record["image"], name, remedy=remedy), "index": int(index)}
         if self._with_masks:
-            sample["mask"] = decode(record["mask"], f"the mask of {name}", mode="L")
+            sample["mask"] = decode(record["mask"], f"the mask of {name}", "L", remedy)
             sample |= {"classes": record["classes"], "boxes": record["boxes"]}
         if self._with_depth:
-            sample["depth"] = decode(record["depth"], f"the depth of {name}", mode="L")
+            sample["depth"] = decode(record["depth"], f"the depth of {name}", "L", remedy)
         return sample
 
 
-def decode(encoded, name, mode="RGB"):
+def decode(encoded, name, mode="RGB", remedy="replace it"):
     """Decodes an image file.
 
     The EXIF orientation is ignored: the published masks fit the pixels as they are stored. Of 16
@@ -97,6 +100,7 @@ def decode(encoded, name, mode="RGB"):
       encoded: bytes of any format that Pillow reads.
       name: what an error message calls the image.
       mode: "RGB" (grey and CMYK images are converted) or "L" (one channel).
+      remedy: what an error message tells the user to do.
 
     Returns:
       uint8, (H, W, 3) for "RGB" and (H, W) for "L".
@@ -104,10 +108,10 @@ def decode(encoded, name, mode="RGB"):
     Raises:
       UserError: the bytes are no intact image.
     """
-    image = _open(encoded, name)
+    image = _open(encoded, name, remedy)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
-    return np.array(image.convert(mode))
+    return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
 def decode_indices(encoded, name):
@@ -131,10 +135,11 @@ def decode_indices(encoded, name):
     return np.array(image)
 
 
-def _open(encoded, name):
+def _open(encoded, name, remedy="replace it"):
     try:
         image = Image.open(io.BytesIO(encoded))
+        image.decodermaxblock = len(encoded)  # one call of the decoder; it is 64 KiB a call else
         image.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name} is a damaged image ({error}): replace it") from error
+        raise UserError(f"{name} is a damaged image ({error}): {remedy}") from error
     return image

@@ -15,6 +15,7 @@ FREE_KEYS = (
     "evaluation.",
     "data.data_dir",
     "data.threads",
+    "data.skip_damaged",
     "data.keep_in_memory",
     "model.backbone.weights",
 )

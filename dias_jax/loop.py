@@ -82,7 +82,9 @@ class Run:
         if devices.is_main_process():
             save_config(config, workdir)
             self.writer = Writer(workdir, self.start)
-        self.window = []  # (step, sample ids, metrics on the device) since the last log line
+        # (step, sample ids, number of damaged ones replaced, metrics on the device), a step each
+        self.window = []  # since the last log line
+        self.num_replaced = 0  # damaged samples of this host since its start
         self.clock = time.perf_counter()  # when the window began
 
     def to_the_end(self):
@@ -102,7 +104,7 @@ class Run:
             for step in range(self.start + 1, config.steps + 1):
                 batch = next(batches)
                 self.state, values = self.train_step(self.state, batch, rng)
-                self.window.append((step, batch["index"], values))
+                self.window.append((step, batch["index"], batch["replaced"].sum(), values))
                 if step % config.log_every == 0 or step == config.steps:
                     self.log_window(bar)
                 stopping = jax.process_count() == 1 or step % config.log_every == 0
@@ -125,7 +127,7 @@ class Run:
         """Fetch, check and write the metrics of the steps since the last log line."""
         if not self.window:
             return
-        steps, samples, values = zip(*self.window)
+        steps, samples, replaced, values = zip(*self.window)
         self.window = []
         values = jax.device_get(values)
         for step, ids, value in zip(steps, samples, values):
@@ -135,6 +137,8 @@ class Run:
                     f"the last checkpoint before it is kept in {self.workdir}"
                 )
         mean = {name: np.mean([v[name] for v in values], axis=0).tolist() for name in values[0]}
+        mean["replaced_samples"] = int(sum(replaced))  # of this host
+        self.num_replaced += mean["replaced_samples"]
         mean["learning_rate"] = float(self.learning_rate(steps[-1] - 1))
         speed = len(steps) * self.config.batch_size / (time.perf_counter() - self.clock)
         self.clock = time.perf_counter()
@@ -165,7 +169,9 @@ class Run:
         return metrics
 
     def close(self):
-        """Wait for the checkpoint that is being written and close the files."""
+        """Wait for the checkpoint that is being written, close the files, report damage."""
+        if self.num_replaced:
+            log.warning("%d times a damaged training sample was replaced", self.num_replaced)
         self.checkpoints.close()
         if self.writer is not None:
             self.writer.close()

@@ -23,6 +23,7 @@ def get_config():
     config.data.crop_scale = (0.75, 1.0)  # area of a training crop / the largest square's
     config.data.flip = True  # mirror half of the training views
     config.data.seed = 0  # of procedurally drawn data sets
+    config.data.skip_damaged = True  # the next readable training sample replaces an unreadable one
     config.data.threads = 4  # that read and decode, per host
     config.data.keep_in_memory = False  # samples once read; all scenes of shapes take 2 GB
 

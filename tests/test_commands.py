@@ -13,6 +13,7 @@ COMMANDS = (
     "dias_jax.gallery",
     "dias_jax.compare",
     "data_pipelines.prepare",
+    "data_pipelines.preview",
     "experiments.baselines",
     "experiments.ablation",
     "experiments.reduction_cost",

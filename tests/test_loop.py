@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import pipeline
+from data_pipelines import pipeline, shapes
 from dias_jax import loop
 from dias_jax.errors import UserError
 from dias_jax.runs import open_run
@@ -45,6 +45,32 @@ def test_a_run_leaves_what_it_promises(tiny_config, tmp_path):
         assert picture.std() > 0
     assert list(tmp_path.glob("events.out.tfevents.*"))
     assert json.loads((tmp_path / "config.json").read_text())["model"]["num_slots"] == 4
+
+
+def test_damaged_samples_are_replaced_counted_and_reported(
+    tiny_config, tmp_path, monkeypatch, caplog
+):
+    second = list(zip(range(2), pipeline.train_batches(tiny_config.data, 8, 42)))[1][1]
+    damaged = second["index"][3]
+    read = shapes.Shapes.__getitem__
+
+    def read_or_fail(self, index):
+        if self.split == "train" and index == damaged:
+            raise UserError("scene is damaged")
+        return read(self, index)
+
+    monkeypatch.setattr(shapes.Shapes, "__getitem__", read_or_fail)
+    tiny_config.steps, tiny_config.log_every = 3, 1
+    loop.train(tiny_config, tmp_path)
+    lines = [line["values"] for line in metrics_of(tmp_path) if line["split"] == "train"]
+    assert [line["replaced_samples"] for line in lines] == [0, 1, 0]
+    messages = [record.getMessage() for record in caplog.records]
+    assert sum("scene is damaged" in message for message in messages) == 1
+    assert "1 times a damaged training sample was replaced" in messages
+
+    tiny_config.data.skip_damaged = False
+    with pytest.raises(UserError, match="scene is damaged"):
+        loop.train(tiny_config, tmp_path / "other")
 
 
 @pytest.mark.parametrize("step", [2, 4])

@@ -87,6 +87,7 @@ def shapes_config():
         flip=True,
         seed=0,
         keep_in_memory=False,
+        skip_damaged=False,
     )
 
 
@@ -100,4 +101,5 @@ def coco_config(coco):
         flip=True,
         seed=0,
         keep_in_memory=False,
+        skip_damaged=False,
     )

@@ -55,7 +55,8 @@ def test_samples_kept_in_memory_are_the_same_and_read_once(config):
 def test_training_batches(config):
     batches = take(pipeline.train_batches(config, 4, seed=1), 3)
     for batch in batches:
-        assert set(batch) == {"image", "index"}
+        assert set(batch) == {"image", "index", "replaced"}
+        assert batch["replaced"].tolist() == [False] * 4
         assert batch["image"].shape == (4, config.image_size, config.image_size, 3)
         assert batch["image"].dtype == np.uint8
         assert batch["index"].shape == (4,) and batch["index"].dtype == np.int32
@@ -82,6 +83,23 @@ def test_hosts_share_the_training_batch(config, num_hosts):
         for host in range(num_hosts)
     ]
     assert_batches_equal(reference, join(shards))
+
+
+def test_a_run_goes_on_with_another_number_of_hosts(config):
+    expected = take(pipeline.train_batches(config, 4, seed=1), 6)
+    found = []
+    for num_hosts, start_step in ((1, 0), (4, 2), (2, 4)):  # two steps each
+        shards = [
+            take(
+                pipeline.train_batches(
+                    config, 4, seed=1, start_step=start_step, shard=(host, num_hosts), num_threads=1
+                ),
+                2,
+            )
+            for host in range(num_hosts)
+        ]
+        found += join(shards)
+    assert_batches_equal(expected, found)
 
 
 def test_seeds_decide_order_and_views(coco_config):
@@ -133,10 +151,18 @@ def test_evaluation_shows_each_sample_once(coco_config, num_hosts, num_threads):
     assert_batches_equal(single, batches)
 
 
-def test_evaluation_limit(shapes_config):
-    batches = list(pipeline.evaluation_batches(shapes_config, "validation", 4, limit=6))
-    valid = np.concatenate([batch["valid"] for batch in batches])
-    assert valid.sum() == 6 and len(batches) == 2
+@pytest.mark.parametrize("num_hosts", [1, 2, 4])
+def test_evaluation_limit(shapes_config, num_hosts):
+    batches = join(
+        pipeline.evaluation_batches(
+            shapes_config, "validation", 4, shard=(host, num_hosts), limit=6
+        )
+        for host in range(num_hosts)
+    )
+    index, valid = (
+        np.concatenate([batch[name] for batch in batches]) for name in ("index", "valid")
+    )
+    assert index[valid].tolist() == list(range(6)) and len(batches) == 2
 
 
 def test_shapes_are_not_cropped(shapes_config):
@@ -192,39 +218,6 @@ def test_batches_that_cannot_be(coco_config):
         pipeline.train_batches(coco_config, 4, seed=0, shard=(0, 3))
     with pytest.raises(UserError, match="batch size 4 is not divisible by the 3 hosts"):
         pipeline.evaluation_batches(coco_config, "validation", 4, shard=(0, 3))
-
-
-@pytest.mark.parametrize("num_threads", [0, 2])
-def test_a_damaged_file_is_named(coco, coco_config, tmp_path, num_threads):
-    shutil.copytree(coco.data_dir, tmp_path / "copy")
-    coco_config.data_dir = str(tmp_path / "copy")
-    (record_file,) = (tmp_path / "copy").rglob("*-train.array_record*")
-    content = bytearray(record_file.read_bytes())
-    content[10_000:10_200] = bytes(200)  # the files are padded to 64 KiB and more; data come first
-    record_file.write_bytes(content)
-    with pytest.raises(UserError, match="of train in .*copy.* cannot be read"):
-        take(pipeline.train_batches(coco_config, 11, seed=0, num_threads=num_threads), 1)
-
-
-class DamagedSplit:
-    """A split whose images are all cut short."""
-
-    def __init__(self, encoded):
-        self.encoded = encoded
-
-    def __len__(self):
-        return 11
-
-    def __getitem__(self, index):
-        return {"image": records.decode(self.encoded, f"picture {index}"), "index": index}
-
-
-@pytest.mark.parametrize("num_threads", [0, 2])
-def test_a_damaged_image_is_named(coco, coco_config, monkeypatch, num_threads):
-    encoded = (coco.source / "train2017" / "train_004.jpg").read_bytes()[:1000]
-    monkeypatch.setattr(pipeline, "open_split", lambda *_, **__: DamagedSplit(encoded))
-    with pytest.raises(UserError, match="picture [0-9]+ is a damaged image"):
-        take(pipeline.train_batches(coco_config, 11, seed=0, num_threads=num_threads), 1)
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA"])

@@ -1,0 +1,93 @@
+"""Resizing of images and masks, equal to PyTorch's on uint8 tensors bit for bit.
+
+PyTorch resizes uint8 images on a CPU in integers (antialiased bilinear): across, then down, each
+pass rounding to uint8, with weights rounded to 16 bits. Doing the same makes views comparable with
+published ones; a sparse matrix of the weights makes it as fast as Pillow's kernel, whose finer
+weights give other grey levels on up to 8 % of an image's values.
+"""
+
+import functools
+
+import numpy as np
+import scipy.sparse
+
+_ROWS = 128  # of an image that are copied at a time
+
+
+def resize_image(image, size, mirror=False):
+    """Resizes to a square by antialiased linear interpolation.
+
+    Args:
+      image: (H, W, C) uint8.
+      size: pixels along each side of the result.
+      mirror: whether the result is mirrored left to right.
+
+    Returns:
+      (size, size, C) uint8.
+    """
+    across = _resize_first_axis(_swap_axes(image), size)
+    if mirror:
+        across = across[::-1]  # here it costs nothing: what follows is a copy
+    return _resize_first_axis(_swap_axes(across), size)
+
+
+def resize_mask(mask, size, mirror=False):
+    """Resizes to a square by taking the pixel under each output pixel's centre ("nearest-exact").
+
+    Args:
+      mask: (H, W), any dtype.
+      size: pixels along each side of the result.
+      mirror: whether the result is mirrored left to right.
+
+    Returns:
+      (size, size), dtype of the mask.
+    """
+    height, width = mask.shape
+    columns = _nearest(width, size)
+    return mask[_nearest(height, size)].take(columns[::-1] if mirror else columns, axis=1)
+
+
+def _swap_axes(image):
+    """Copies (H, W, C) to (W, H, C), in pieces that fit a cache: seven times as fast as at once."""
+    height, width, channels = image.shape
+    result = np.empty((width, height, channels), np.uint8)
+    for top in range(0, height, _ROWS):
+        for channel in range(channels):
+            rows = slice(top, top + _ROWS)
+            result[:, rows, channel] = image[rows, :, channel].T
+    return result
+
+
+def _resize_first_axis(image, size):
+    weights, bits = _weights(len(image), size)
+    result = weights @ image.reshape(len(image), -1)  # int32
+    result += 1 << (bits - 1)
+    result >>= bits
+    return result.astype(np.uint8).reshape(size, *image.shape[1:])
+
+
+@functools.lru_cache(1024)  # a crop has one of a few hundred lengths; an entry takes about 10 KB
+def _weights(length, size):
+    """Returns a sparse int32 matrix (size, length), and the number of fractional bits it has."""
+    scale = length / size
+    support = max(scale, 1.0)  # half the triangle's base, in input pixels
+    centre = (np.arange(size) + 0.5) * scale
+    first = np.maximum((centre - support + 0.5).astype(int), 0)
+    last = np.minimum((centre + support + 0.5).astype(int), length)
+    taps = first[:, None] + np.arange((last - first).max())
+    weights = np.maximum(1 - np.abs((taps - centre[:, None] + 0.5) / support), 0)
+    weights[taps >= last[:, None]] = 0
+    weights /= weights.sum(axis=1, keepdims=True)
+    # As many bits as let the largest weight fit into a signed 16-bit integer.
+    bits = max(b for b in range(23) if int(weights.max() * 2**b + 0.5) < 2**15)
+    integers = (weights * 2**bits + 0.5).astype(np.int32)
+    rows, columns = np.nonzero(integers)
+    values = integers[rows, columns], (rows, taps[rows, columns])
+    return scipy.sparse.csr_array(values, shape=(size, length)), bits
+
+
+def _nearest(length, size):
+    """Returns floor((i + 0.5) length / size) in float32, whose rounding decides some ties."""
+    scale = np.float32(length) / np.float32(size)
+    centre = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * scale
+    return np.minimum(centre.astype(int), length - 1)
