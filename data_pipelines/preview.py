@@ -8,11 +8,10 @@ Colours tell the masks apart; what is not annotated stays unpainted. All views o
 
 import pathlib
 
-import numpy as np
 from absl import flags
 
-from data_pipelines import pipeline
-from dias_jax import cli, pictures
+from data_pipelines.sample_grid import draw_samples
+from dias_jax import cli
 from dias_jax.errors import UserError
 from experiments import base
 
@@ -25,26 +24,6 @@ flags.DEFINE_integer("views", 3, "Training views of each sample.", lower_bound=0
 flags.DEFINE_integer("image_size", 256, "Pixels along each side of a view.", lower_bound=1)
 
 
-def preview(data_config, split, count, num_views):
-    """Returns a PIL image: a row a sample, its evaluation view and `num_views` training views."""
-    source = pipeline.open_split(data_config, split)
-    count = min(count, len(source))
-    rows = []
-    for number in range(count):
-        sample = source[number * len(source) // count]
-        rng = np.random.default_rng(sample["index"])
-        views = [pipeline.evaluation_view(sample, data_config)]
-        views += [pipeline.training_view(sample, rng, data_config) for _ in range(num_views)]
-        rows.append([tile for image, mask in views for tile in (image, _painted(image, mask))])
-    titles = ["evaluation", "masks"]
-    titles += [title for i in range(num_views) for title in (f"training view {i + 1}", "masks")]
-    return pictures.grid(rows, titles)
-
-
-def _painted(image, mask):
-    return pictures.overlay(image, mask.astype(int) - 1)
-
-
 def main(argv):
     """Draw the data set named on the command line."""
     if len(argv) != 2:
@@ -53,7 +32,7 @@ def main(argv):
     data_config = base.get_config().data
     data_config.name, data_config.data_dir = argv[1], FLAGS.data_dir
     data_config.image_size = FLAGS.image_size
-    picture = preview(data_config, FLAGS.split, FLAGS.count, FLAGS.views)
+    picture = draw_samples(data_config, FLAGS.split, FLAGS.count, FLAGS.views)
     try:
         pathlib.Path(FLAGS.out).parent.mkdir(parents=True, exist_ok=True)
         picture.save(FLAGS.out)

@@ -70,7 +70,9 @@ class PreparedSplit:
     def __getitem__(self, index):
         try:
             record = self._records[int(index)]
-            if None in record.values():  # a file cut short may give empty records
+            if any(
+                value is None for value in record.values()
+            ):  # a file cut short may give empty records
                 raise RuntimeError("parts of it are missing")
         except RuntimeError as error:
             raise UserError(

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import pipeline
-from data_pipelines.preview import preview
+from data_pipelines.sample_grid import draw_samples
 from dias_jax import pictures
 
 
@@ -27,7 +27,7 @@ def tiles(picture, columns):
 
 def test_evaluation_and_training_views_with_masks(coco_config):
     coco_config.image_size = pictures.TILE
-    found = tiles(preview(coco_config, "train", 5, 2), 6)
+    found = tiles(draw_samples(coco_config, "train", 5, 2), 6)
     assert len(found) == 5
     source = pipeline.open_split(coco_config, "train")
     for row, number in zip(found, (0, 2, 4, 6, 8), strict=True):
@@ -44,7 +44,7 @@ def test_evaluation_and_training_views_with_masks(coco_config):
 
 
 def test_no_more_rows_than_samples(coco_config):
-    assert len(tiles(preview(coco_config, "validation", 50, 0), 2)) == 7
+    assert len(tiles(draw_samples(coco_config, "validation", 50, 0), 2)) == 7
 
 
 @pytest.mark.parametrize("name", ["shapes", "coco"])
