@@ -48,7 +48,7 @@ def resize_mask(mask, size, mirror=False):
 
 
 def _swap_axes(image):
-    """Copies (H, W, C) to (W, H, C), in pieces that fit a cache: seven times as fast as at once."""
+    """Copies (H, W, C) to (W, H, C), in pieces that fit a cache: several times as fast as at once."""
     height, width, channels = image.shape
     result = np.empty((width, height, channels), np.uint8)
     for top in range(0, height, _ROWS):
