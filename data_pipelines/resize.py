@@ -3,7 +3,7 @@
 PyTorch resizes uint8 images on a CPU in integers (antialiased bilinear): across, then down, each
 pass rounding to uint8, with weights rounded to 16 bits. Doing the same makes views comparable with
 published ones; a sparse matrix of the weights makes it as fast as Pillow's kernel, whose finer
-weights give other grey levels on up to 8 % of an image's values.
+weights give other grey levels on up to 8 % of a view's values.
 """
 
 import functools
@@ -48,7 +48,7 @@ def resize_mask(mask, size, mirror=False):
 
 
 def _swap_axes(image):
-    """Copies (H, W, C) to (W, H, C), in pieces that fit a cache: seven times as fast as at once."""
+    """Copies (H, W, C) to (W, H, C), in pieces that fit a cache: far faster than at once."""
     height, width, channels = image.shape
     result = np.empty((width, height, channels), np.uint8)
     for top in range(0, height, _ROWS):

@@ -17,6 +17,7 @@ COMMANDS = (
     "experiments.baselines",
     "experiments.ablation",
     "experiments.reduction_cost",
+    "experiments.data_speed",
     "experiments.demo",
     "experiments.ship",
 )
