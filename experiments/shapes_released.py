@@ -2,8 +2,8 @@
 
 python -m dias_jax.train --config=experiments/shapes_released.py --workdir=runs/shapes_released
 
-Hardware: 2 CPU cores, 8 minutes. Expected, one seed, 1,000 scenes of the test split at
-96x96, background counted: ARI 69, FG-ARI 64, mBO 64, mIoU 62 (aggregator masks).
+Hardware: 2 CPU cores, 10 minutes. Expected, 3 seeds, 1,000 scenes of the test split at
+96x96, background counted: ARI 80, FG-ARI 88, mBO 78, mIoU 77 (aggregator masks).
 """
 
 from experiments import base, shapes
