@@ -20,6 +20,7 @@ from PIL import Image
 from data_pipelines import downloads, lmdb_release
 from data_pipelines.masks import boxes_of
 from data_pipelines.records import decode, decode_indices
+from data_pipelines.shrink import shrink
 from dias_jax.errors import UserError
 
 UNKNOWN = 0  # the class of an object that the publisher gives no class
@@ -53,8 +54,9 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     HOMEPAGE = LICENSE = CITATION = ""
     PUBLISHED_SIZES = {}  # number of samples of each split, where the publisher's files are whole
 
-    def __init__(self, *, source, data_dir):
+    def __init__(self, *, source, data_dir, max_side=0):
         self.source = source and pathlib.Path(source)
+        self.max_side = max_side  # pixels; larger images are stored smaller; 0: as published
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     @abc.abstractmethod
@@ -89,7 +91,7 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             folder = downloads.fetch(dl_manager, self.ARCHIVES, self.FOLDER)
             self.source = folder / self.ARCHIVE_ROOT
         metadata = self.info.metadata
-        metadata["num_masks"] = 1
+        metadata["num_masks"], metadata["max_side"] = 1, self.max_side
         metadata["published_sizes"] = self.PUBLISHED_SIZES
         metadata["categories"] = {str(number): name for number, name in self.categories().items()}
         if self.source.suffix == ".lmdb":
@@ -113,6 +115,11 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for number, sample in enumerate(samples):
             size = decode(sample.image, sample.image_name).shape[:2]
             require_size(sample.mask, sample.mask_name, size, sample.image_name)
+            if self.HAS_DEPTH:
+                name = f"the depth of {sample.image_name}"
+                require_size(decode(sample.depth, name, "L"), name, size, sample.image_name)
+            if self.max_side:
+                sample = shrink(sample, self.max_side, self.IMAGE_FORMAT)
             metadata["num_masks"] = max(metadata["num_masks"], int(sample.mask.max()))
             example = {
                 "image": io.BytesIO(sample.image),
@@ -122,8 +129,6 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "boxes": boxes_of(sample.mask, len(sample.classes)),
             }
             if self.HAS_DEPTH:
-                name = f"the depth of {sample.image_name}"
-                require_size(decode(sample.depth, name, "L"), name, size, sample.image_name)
                 example["depth"] = io.BytesIO(sample.depth)
             yield number, example
 
@@ -165,6 +170,12 @@ def build(data_set):
             data_set.download_and_prepare()
     except OSError as error:
         raise UserError(f"cannot write {data_set.data_path}: {error.strerror or error}") from error
+    stored = data_set.info.metadata["max_side"]
+    if stored != data_set.max_side:
+        raise UserError(
+            f"{data_set.data_path} was prepared with --max_side={stored}, not "
+            f"{data_set.max_side}: give the same value or another --data_dir"
+        )
     return f"{data_set.name}: {describe(data_set.info)}, in {data_set.data_path}"
 
 

@@ -69,3 +69,23 @@ def boxes_of(mask, num_objects):
     (left, right), (top, bottom) = edges
     boxes = np.stack([left, top, right, bottom], axis=1)
     return boxes[2 : 2 + num_objects].astype(np.float32)
+
+
+def labels_in_view(classes, mask, capacity):
+    """Returns class and box of every object that a view shows.
+
+    Args:
+      classes: (n,) int of objects 2, 3, ..
+      mask: (H, W) uint8, the view's index map.
+      capacity: G, at least n.
+
+    Returns:
+      (G,) int32 and (G, 4) float32; class -1 and a zero box for an object that is not seen and for
+      what only fills.
+    """
+    count = len(classes)
+    is_seen = np.bincount(mask.ravel(), minlength=256)[2 : 2 + count] > 0
+    found, boxes = np.full(capacity, -1, np.int32), np.zeros((capacity, 4), np.float32)
+    found[:count] = np.where(is_seen, classes, -1)
+    boxes[:count] = np.where(is_seen[:, None], boxes_of(mask, count), 0)
+    return found, boxes

@@ -3,7 +3,9 @@
   "image" uint8 (B, H, W, 3), "index" int32 (B,): the sample's number in its split;
   training adds "replaced" bool (B,), True where the sample stands in for a damaged one;
   evaluation adds "mask" uint8 (B, H, W), 0 = not annotated, 1 = background, 2.. = objects, and
-  "valid" bool (B,), False for the samples that only fill the last batch.
+  "valid" bool (B,), False for the samples that only fill the last batch; and, where the data set
+  has them, "classes" int32 (B, G) and "boxes" float32 (B, G, 4) of the objects as the view shows
+  them: left, top, right, bottom in sides of the view; class -1 where there is none.
 
 A batch is a pure function of its number: which samples, in which order and view does not depend on
 the number of threads and hosts, nor on where reading started.
@@ -18,7 +20,8 @@ import numpy as np
 
 from data_pipelines import shapes, transforms
 from data_pipelines.damage import MAX_NEIGHBOURS, ReadableSamples
-from data_pipelines.records import PreparedSplit, prepared_directory
+from data_pipelines.masks import labels_in_view
+from data_pipelines.records import PreparedSplit, prepared_directory, stored_max_side
 from dias_jax.errors import UserError
 
 
@@ -75,7 +78,9 @@ def protocol(data_config):
     size = data_config.image_size
     if data_config.name == "shapes":
         return f"whole scene drawn at {size}, background counted"
-    return f"centre square crop, resize {size}, background counted"
+    stored = stored_max_side(prepared_directory(data_config.name, data_config.data_dir))
+    prefix = f"stored with at most {stored} pixels a side, " if stored else ""
+    return f"{prefix}centre square crop, resize {size}, background counted"
 
 
 def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num_threads=None):
@@ -166,12 +171,16 @@ def _training_sample(sample, rng, data_config):
 def _evaluation_sample(position, source, num_samples, data_config):
     sample = source[min(int(position), num_samples - 1)]
     image, mask = evaluation_view(sample, data_config)
-    return {
+    view = {
         "image": image,
         "mask": mask,
         "index": np.int32(sample["index"]),
         "valid": np.bool_(position < num_samples),
     }
+    if "classes" in sample:
+        classes, boxes = labels_in_view(sample["classes"], mask, source.num_masks - 1)
+        view |= {"classes": classes, "boxes": boxes}
+    return view
 
 
 def _local_batch_size(batch_size, shard):

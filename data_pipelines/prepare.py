@@ -3,11 +3,13 @@
   python -m data_pipelines.prepare NAME --data_dir=DIR
   python -m data_pipelines.prepare NAME --source=DIR --data_dir=DIR
   python -m data_pipelines.prepare NAME --source=train.lmdb --data_dir=DIR
+  python -m data_pipelines.prepare NAME --data_dir=DIR --max_side=N
   python -m data_pipelines.prepare NAME --data_dir=DIR --verify
 
 NAME is coco, coco_panoptic, voc, voc_trainaug or clevrtex. Without --source it downloads the
 publisher's archives (COCO, VOC) or says which files to fetch and how to lay them out. An .lmdb file
-is the PyTorch reference's release (coco, voc, clevrtex), with val.lmdb beside it. --verify reads
+is the PyTorch reference's release (coco, voc, clevrtex), with val.lmdb beside it. --max_side
+stores larger images smaller, which changes pixels and is named in every protocol. --verify reads
 every record again. `shapes` is drawn on the fly and needs no preparation.
 """
 
@@ -31,6 +33,9 @@ flags.DEFINE_string(
     "source", None, "Directory with the publisher's files, or train.lmdb; default: download."
 )
 flags.DEFINE_string("data_dir", None, "Directory that the prepared data set goes to.")
+flags.DEFINE_integer(
+    "max_side", 0, "Store images with at most so many pixels a side; 0: as published.", 0
+)
 flags.DEFINE_bool("verify", False, "Verify the prepared data set instead.")
 
 
@@ -47,7 +52,9 @@ def main(argv):
     if FLAGS.verify:
         print(verify(prepared_directory(name, FLAGS.data_dir)))
         return
-    print(build(DATA_SETS[name](source=FLAGS.source, data_dir=pathlib.Path(FLAGS.data_dir))))
+    data_dir = pathlib.Path(FLAGS.data_dir)
+    data_set = DATA_SETS[name](source=FLAGS.source, data_dir=data_dir, max_side=FLAGS.max_side)
+    print(build(data_set))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,11 @@ def prepared_directory(name, data_dir):
     return directory
 
 
+def stored_max_side(directory):
+    """Returns the bound on the sides of the images of a prepared data set, 0 if there is none."""
+    return tfds.builder_from_directory(directory).info.metadata["max_side"]
+
+
 class PreparedSplit:
     """One split of a data set that `data_pipelines.prepare` built.
 

@@ -1,0 +1,58 @@
+"""Data sets stored with smaller images: what changes, and where it is said."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines import pipeline
+from data_pipelines.builder import Sample, build
+from data_pipelines.coco import Coco
+from data_pipelines.records import PreparedSplit, prepared_directory
+from data_pipelines.shrink import shrink
+from data_pipelines.verify import verify
+from dias_jax.errors import UserError
+
+
+def encoded(array, image_format):
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, image_format)
+    return stream.getvalue()
+
+
+def make_sample(mask, classes):
+    image = np.random.default_rng(0).integers(0, 255, (*mask.shape, 3), np.uint8)
+    depth = encoded((mask * 9).astype(np.uint8), "png")
+    return Sample("image", "mask", encoded(image, "png"), mask, classes, depth)
+
+
+def test_masks_keep_their_classes_and_lost_objects_go():
+    mask = np.ones((8, 16), np.uint8)
+    mask[0, 0] = 2  # no pixel of it is looked at
+    mask[2:6, 4:12], mask[6:, 12:] = 3, 4
+    small = shrink(make_sample(mask, [7, 8, 9]), 8, "png")
+    expected = np.ones((4, 8), np.uint8)
+    expected[1:3, 2:6], expected[3:, 6:] = 2, 3
+    np.testing.assert_array_equal(small.mask, expected)
+    assert small.classes == [8, 9]
+    assert Image.open(io.BytesIO(small.image)).size == (8, 4)
+    depth = np.asarray(Image.open(io.BytesIO(small.depth)))
+    np.testing.assert_array_equal(depth, np.array([0, 9, 27, 36])[expected])
+
+
+def test_small_images_stay_as_published():
+    sample = make_sample(np.ones((8, 16), np.uint8), [])
+    assert shrink(sample, 16, "png") is sample
+
+
+def test_a_data_set_of_smaller_images_says_so(coco, coco_config, tmp_path):
+    build(Coco(source=coco.source, data_dir=tmp_path, max_side=48))
+    coco_config.data_dir = str(tmp_path)
+    directory = prepared_directory("coco", tmp_path)
+    assert "every record is intact" in verify(directory)
+    split = PreparedSplit(directory, "validation")
+    assert {max(split[i]["image"].shape) for i in range(len(split))} == {48}
+    assert pipeline.protocol(coco_config).startswith("stored with at most 48 pixels a side, ")
+    with pytest.raises(UserError, match="prepared with --max_side=48, not 0.*another --data_dir"):
+        build(Coco(source=coco.source, data_dir=tmp_path))
