@@ -168,8 +168,11 @@ def build(data_set):
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads
             data_set.download_and_prepare()
-    except OSError as error:
-        raise UserError(f"cannot write {data_set.data_path}: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:  # the latter is what the record writer raises
+        reason = str(error).split("; ")[0]
+        raise UserError(
+            f"cannot write {data_set.data_path} ({reason}): make room, or name another --data_dir"
+        ) from error
     stored = data_set.info.metadata["max_side"]
     if stored != data_set.max_side:
         raise UserError(

@@ -114,3 +114,14 @@ def test_an_error_is_one_line_and_code_two():
     assert result.stdout == ""
     (line,) = result.stderr.strip().splitlines()
     assert line.startswith("error: unknown data set 'imagenet': choose one of coco")
+
+
+def test_a_full_disk_is_one_line(coco, tmp_path, monkeypatch):
+    def fail(self):  # what the record writer does on a disk without room
+        raise RuntimeError("Failed to finalize: No space left on device; writing FILE; at byte 9")
+
+    monkeypatch.setattr(Coco, "download_and_prepare", fail)
+    with pytest.raises(
+        UserError, match=r"cannot write .*coco.* \(.*No space left on device\): make"
+    ):
+        build(Coco(source=coco.source, data_dir=tmp_path))
