@@ -1,5 +1,6 @@
 """Small configs and commands that the tests share."""
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -79,30 +80,24 @@ def run_module():
     return run
 
 
+def find_shared(folder, name):
+    """A file or folder that is kept outside the repository; skips without it.
+
+    Where: $DIAS_JAX_SHARED, by default `shared` beside the repository.
+    """
+    path = SHARED / folder / name
+    if not path.exists():
+        pytest.skip(f"{path} is absent: set DIAS_JAX_SHARED to the folder that holds {folder}/")
+    return path
+
+
 @pytest.fixture(scope="session")
 def shared_golden():
-    """Path of a file of golden numbers that is kept outside the repository; skips without it.
-
-    The folder is $DIAS_JAX_SHARED, by default `shared` beside the repository.
-    """
-
-    def find(name):
-        path = SHARED / "golden" / name
-        if not path.is_file():
-            pytest.skip(f"{path} is absent: set DIAS_JAX_SHARED to the folder that holds golden/")
-        return path
-
-    return find
+    """A function from a file name to the path of these golden numbers."""
+    return functools.partial(find_shared, "golden")
 
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Path of a real sample of a data set, in `data` of the same folder; skips without it."""
-
-    def find(name):
-        path = SHARED / "data" / name
-        if not path.is_dir():
-            pytest.skip(f"{path} is absent: set DIAS_JAX_SHARED to the folder that holds data/")
-        return path
-
-    return find
+    """A function from a name to the folder of that data set's real sample."""
+    return functools.partial(find_shared, "data")
