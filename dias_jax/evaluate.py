@@ -17,7 +17,7 @@ from data_pipelines import pipeline
 from dias_jax import devices, thresholds
 from dias_jax.cli import open_model, require, run
 from dias_jax.errors import UserError
-from dias_jax.evaluation import compile_evaluation, evaluate, protocol
+from dias_jax.evaluation import evaluate, evaluate_model, protocol
 
 SPLIT = flags.DEFINE_string("split", None, "split to evaluate; default: the config's")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "best", ["best", "latest"], "which checkpoint")
@@ -60,8 +60,9 @@ def open_out():
     return out
 
 
-def compare_thresholds(trained, split, num_masks, values, out):
+def compare_thresholds(trained, split, values, out):
     """Print the table, draw the plot: -> metrics as lists, number of samples."""
+    num_masks = pipeline.open_split(trained.config.data, split).num_masks
     step = thresholds.compile_sweep(trained.model, num_masks, values)
     metrics, count = evaluate(step, trained.variables, trained.config, split)
     print(thresholds.table(values, metrics))
@@ -71,7 +72,7 @@ def compare_thresholds(trained, split, num_masks, values, out):
     return {"thresholds": values} | metrics, count
 
 
-def score_model(trained, split, num_masks, out):
+def score_model(trained, split, out):
     """Evaluate as configured, saving predictions in `out` unless None: -> metrics, samples."""
     directory = out and out / "predictions" / split
     if directory:
@@ -81,8 +82,7 @@ def score_model(trained, split, num_masks, out):
         if directory:
             save_predictions(directory, batch, devices.to_host(predictions))
 
-    step = compile_evaluation(trained.config, trained.model, num_masks)
-    metrics, count = evaluate(step, trained.variables, trained.config, split, on_batch)
+    metrics, count = evaluate_model(trained, split, on_batch)
     if directory:
         print(f"predictions in {directory}")
     return metrics, count
@@ -94,12 +94,12 @@ def main(arguments):
     values = read_thresholds() if sweep else None
     out = open_out() if sweep or SAVE.value else None
     split = SPLIT.value or config.evaluation.split
-    num_masks = pipeline.open_split(config.data, split).num_masks
+    pipeline.open_split(config.data, split)  # what is wrong with it shows before the model loads
     trained = open_model(CHECKPOINT.value)
     if sweep:
-        metrics, count = compare_thresholds(trained, split, num_masks, values, out)
+        metrics, count = compare_thresholds(trained, split, values, out)
     else:
-        metrics, count = score_model(trained, split, num_masks, out)
+        metrics, count = score_model(trained, split, out)
     report = {
         "metrics": metrics,
         "protocol": protocol(config, split),

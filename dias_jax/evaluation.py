@@ -58,6 +58,13 @@ def evaluate(step, variables, config, split, on_batch=None):
     return means, min(limit or size, size)
 
 
+def evaluate_model(trained, split, on_batch=None):
+    """`evaluate` a TrainedModel as its config says: -> ({name: value}, number of samples)."""
+    num_masks = pipeline.open_split(trained.config.data, split).num_masks
+    step = compile_evaluation(trained.config, trained.model, num_masks)
+    return evaluate(step, trained.variables, trained.config, split, on_batch)
+
+
 def table_row(name, metrics, masks):
     """One line of a Markdown table under TABLE_HEAD: the four metrics of one segmentation."""
     values = " | ".join(f"{metrics[f'{masks}/{metric}']:.1f}" for metric in METRICS)

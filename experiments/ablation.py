@@ -16,10 +16,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from absl import flags
 
-from data_pipelines import pipeline
 from dias_jax.cli import require, run
 from dias_jax.errors import UserError
-from dias_jax.evaluation import compile_evaluation, evaluate, protocol
+from dias_jax.evaluation import evaluate_model, protocol
 from dias_jax.loop import train
 from dias_jax.metrics import METRICS
 from dias_jax.runs import open_run
@@ -91,9 +90,7 @@ def run_arm(changes, seed, directory):
         train(config, directory)
         config.evaluation.limit = 0
         trained = open_run(directory, config, "latest")
-        num_masks = pipeline.open_split(config.data, "test").num_masks
-        step = compile_evaluation(config, trained.model, num_masks)
-        metrics, _ = evaluate(step, trained.variables, config, "test")
+        metrics, _ = evaluate_model(trained, "test")
         path.write_text(json.dumps({"metrics": metrics, "protocol": protocol(config, "test")}))
     return json.loads(path.read_text())["metrics"]
 

@@ -12,7 +12,6 @@ other work on the machine disturbs little. The first batch of each turn is not t
 import functools
 import importlib.util
 import itertools
-import pathlib
 import time
 
 import numpy as np
@@ -20,6 +19,7 @@ import tensorflow_datasets as tfds
 from absl import flags
 
 from data_pipelines import pipeline, transforms
+from data_pipelines.records import prepared_directory
 from dias_jax.cli import run
 from experiments import base
 
@@ -43,7 +43,7 @@ def our_batches(data_config, kind):
 
 def encoded_samples(data_config, kind):
     """IMAGES records with encoded image and mask, in memory."""
-    directory = pathlib.Path(data_config.data_dir) / pipeline.PREPARED["coco"]
+    directory = prepared_directory("coco", data_config.data_dir)
     skip = tfds.decode.SkipDecoding()
     records = tfds.builder_from_directory(directory).as_data_source(
         SPLITS[kind], decoders={"image": skip, "mask": skip}

@@ -9,10 +9,9 @@ import pathlib
 
 from absl import flags
 
-from data_pipelines import pipeline
 from dias_jax.cli import require, run
 from dias_jax.config import check_config
-from dias_jax.evaluation import TABLE_HEAD, compile_evaluation, evaluate, protocol, table_row
+from dias_jax.evaluation import TABLE_HEAD, evaluate_model, protocol, table_row
 from dias_jax.gallery import write_gallery
 from dias_jax.loop import train
 from dias_jax.models.shipped import shipped_config
@@ -38,9 +37,7 @@ def fresh_config():
 def score(trained):
     """Metrics on the first held-out scenes."""
     trained.config.evaluation.limit = SCENES.value
-    num_masks = pipeline.open_split(trained.config.data, SPLIT).num_masks
-    step = compile_evaluation(trained.config, trained.model, num_masks)
-    return evaluate(step, trained.variables, trained.config, SPLIT)[0]
+    return evaluate_model(trained, SPLIT)[0]
 
 
 def study(name, trained, out):

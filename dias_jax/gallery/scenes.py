@@ -8,7 +8,6 @@ import numpy as np
 from data_pipelines import pipeline
 from dias_jax.metrics import METRICS
 from dias_jax.pictures import overlay
-from dias_jax.segmentation import segment
 from dias_jax.steps import compare_with_truth, normalize, random_streams
 
 
@@ -50,12 +49,11 @@ def study_scenes(trained, split, count):
             rngs=random_streams(rng),
             sample_index=batch["index"],
         )
-        values, _ = compare_with_truth(output, batch, num_masks)
-        return output, {name: 100 * values[f"{masks}/{name}"][0] for name in METRICS}
+        values, predictions = compare_with_truth(output, batch, num_masks)
+        scores = {name: 100 * values[f"{masks}/{name}"][0] for name in METRICS}
+        return output, predictions[masks], scores
 
-    output, scores = jax.device_get(forward(trained.variables, batch))
-    chosen = {"decoder": output.decoder_attention, "aggregator": output.final_attention}[masks]
-    slot_maps = np.asarray(segment(chosen, batch["image"].shape[1:3]))
+    output, slot_maps, scores = jax.device_get(forward(trained.variables, batch))
     return [
         describe_scene(i, batch, output, slot_maps[i], {k: float(v[i]) for k, v in scores.items()})
         for i in range(count)

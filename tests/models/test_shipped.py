@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import pipeline, shapes
+from data_pipelines import shapes
 from dias_jax.config import check_config, flatten
 from dias_jax.errors import UserError
-from dias_jax.evaluation import compile_evaluation, evaluate, protocol
+from dias_jax.evaluation import evaluate_model, protocol
 from dias_jax.metrics import METRICS
 from dias_jax.models import load, shipped
+from dias_jax.runs import TrainedModel
 
 
 @pytest.mark.parametrize("name", shipped.shipped_names())
@@ -21,9 +22,8 @@ def test_a_shipped_checkpoint_reaches_its_recorded_metrics(name):
     record, config = shipped.read_record(name), shipped.shipped_config(name)
     model, variables = load(name)
     config.evaluation.limit = record["first"]["num_samples"]
-    num_masks = pipeline.open_split(config.data, record["split"]).num_masks
-    step = compile_evaluation(config, model, num_masks)
-    metrics, _ = evaluate(step, variables, config, record["split"])
+    trained = TrainedModel(model, variables, config, record["step"])
+    metrics, _ = evaluate_model(trained, record["split"])
     for masks in ("decoder", "aggregator"):
         for metric in METRICS:
             key = f"{masks}/{metric}"
