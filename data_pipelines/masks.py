@@ -1,6 +1,7 @@
 """Index maps: 0 = not annotated, 1 = background, 2.. = objects."""
 
 import numpy as np
+import scipy.ndimage
 
 from dias_jax.errors import UserError
 
@@ -52,23 +53,23 @@ def boxes_of(mask, num_objects):
     """Returns the boxes of masks 2, 3, .. of an index map.
 
     Args:
-      mask: (H, W) uint8 in which each of the objects is seen.
+      mask: (H, W) uint8.
       num_objects: G.
 
     Returns:
-      (G, 4) float32: left, top, right, bottom edge of the box, in image widths and heights.
+      (G, 4) float32: left, top, right, bottom edge of the box, in image widths and heights; zeros
+      for an object that is not seen.
     """
     height, width = mask.shape
-    rows, columns = np.zeros((256, height), bool), np.zeros((256, width), bool)
-    rows[mask, np.arange(height)[:, None]] = True
-    columns[mask, np.arange(width)] = True
-    edges = [
-        (seen.argmax(axis=1) / length, 1 - seen[:, ::-1].argmax(axis=1) / length)
-        for seen, length in ((columns, width), (rows, height))
-    ]
-    (left, right), (top, bottom) = edges
-    boxes = np.stack([left, top, right, bottom], axis=1)
-    return boxes[2 : 2 + num_objects].astype(np.float32)
+    boxes = np.zeros((num_objects, 4), np.float32)
+    for number, place in enumerate(scipy.ndimage.find_objects(mask, 1 + num_objects)[1:]):
+        if place is not None:
+            rows, columns = place
+            boxes[number] = (
+                *(columns.start / width, rows.start / height),
+                *(columns.stop / width, rows.stop / height),
+            )
+    return boxes
 
 
 def labels_in_view(classes, mask, capacity):
@@ -87,5 +88,5 @@ def labels_in_view(classes, mask, capacity):
     is_seen = np.bincount(mask.ravel(), minlength=256)[2 : 2 + count] > 0
     found, boxes = np.full(capacity, -1, np.int32), np.zeros((capacity, 4), np.float32)
     found[:count] = np.where(is_seen, classes, -1)
-    boxes[:count] = np.where(is_seen[:, None], boxes_of(mask, count), 0)
+    boxes[:count] = boxes_of(mask, count)
     return found, boxes
