@@ -1,4 +1,7 @@
-"""The PyTorch reference, imported from the user's checkout and built at any size."""
+"""The PyTorch reference, imported from the user's checkout and built at any size.
+
+Every released revision will do from version 3 (October 2025) on.
+"""
 
 import contextlib
 import importlib
@@ -10,10 +13,13 @@ from unittest import mock
 
 from dias_jax.compare.case import image_size
 from dias_jax.errors import UserError
-from dias_jax.interop.torch_dias import BACKBONE
+from dias_jax.interop.tensors import to_torch
+from dias_jax.interop.torch_dias import BACKBONE, trained_entries
+from dias_jax.models.backbone import VisionTransformer
 from dias_jax.models.initializer import SharedGaussian
 
 PACKAGE = "object_centric_bench"
+PARTS = ("model", "learn", "util_model")  # of the package, that are used here
 REQUIREMENTS = ("torch", "torchvision", "timm", "einops", "scipy")
 OUTPUTS = ["feature", "slotz", "attenta", "recon", "attentd"]
 
@@ -21,7 +27,8 @@ OUTPUTS = ["feature", "slotz", "attenta", "recon", "attentd"]
 def import_reference(directory):
     """The package of models of a checkout of github.com/Genera1Z/DIAS.
 
-    Raises UserError when `directory` is no checkout or a package that it needs is missing.
+    Its metrics and schedules are imported as well (`reference_module`). Raises UserError when
+    `directory` is no checkout or a package that it needs is missing.
     """
     if not (pathlib.Path(directory) / PACKAGE / "model" / "dias.py").is_file():
         raise UserError(
@@ -36,11 +43,18 @@ def import_reference(directory):
     import_torchvision()
     sys.path.insert(0, str(directory))
     try:
-        return importlib.import_module(f"{PACKAGE}.model")
+        for name in PARTS:
+            importlib.import_module(f"{PACKAGE}.{name}")
     except ImportError as error:
         raise UserError(f"--reference={directory}: cannot be imported: {error}") from error
     finally:
         sys.path.remove(str(directory))
+    return reference_module("model")
+
+
+def reference_module(name):
+    """A part of the imported reference: "model", "learn" or "util_model"."""
+    return sys.modules[f"{PACKAGE}.{name}"]
 
 
 def import_torchvision():
@@ -62,15 +76,28 @@ def import_torchvision():
 
 
 def build_backbone(library, model):
-    """The reference's frozen backbone with the sizes of ours, random weights."""
+    """The reference's frozen backbone with the sizes of ours, random weights.
+
+    Where ours is one that the reference does not have, ours gives its features, too.
+    """
+    resize = library.Interpolate(scale_factor=model.input_scale, interp="bicubic")
+    if not isinstance(model.backbone, VisionTransformer):
+        from dias_jax.compare.our_features import OurFeatures  # needs torch
+
+        return library.Sequential([resize, OurFeatures(model.backbone)])
+    return library.Sequential([resize, build_transformer(library, model)])
+
+
+def build_transformer(library, model):
+    """The reference's vision transformer with the sizes of ours, random weights."""
     import timm
-    from timm.models.vision_transformer import VisionTransformer
+    from timm.models import vision_transformer
 
     ours = model.backbone
 
     def create_model(name, pretrained, img_size):
         """In place of a download."""
-        return VisionTransformer(
+        return vision_transformer.VisionTransformer(
             img_size=img_size,
             patch_size=ours.patch_size,
             embed_dim=ours.width,
@@ -83,11 +110,7 @@ def build_backbone(library, model):
         )
 
     with mock.patch.object(timm, "create_model", create_model):
-        transformer = library.DINO2ViT(
-            in_size=int(image_size(model) * model.input_scale), norm_out=False
-        )
-    resize = library.Interpolate(scale_factor=model.input_scale, interp="bicubic")
-    return library.Sequential([resize, transformer])
+        return library.DINO2ViT(in_size=int(image_size(model) * model.input_scale), norm_out=False)
 
 
 def build_decoder(library, model):
@@ -109,7 +132,7 @@ def build_decoder(library, model):
         bias=False,
     )
     return library.ARRandTransformerDecoder(
-        emb_dim=width,
+        width,  # by place: its name has changed
         posit_embed=library.LearntPositionalEmbedding([ours.num_tokens], width),
         project1=project(width),
         project2=project(model.aggregator.slot_width),
@@ -119,7 +142,12 @@ def build_decoder(library, model):
 
 
 def build_reference(library, model):
-    """The reference with the sizes of our `model`, in its wrapper, backbone frozen."""
+    """The reference with the sizes of our `model`, in its wrapper, backbone frozen.
+
+    Its weights are its own random ones; it is on the GPU where PyTorch sees one.
+    """
+    from dias_jax.compare.theirs import DEVICE  # needs torch
+
     width, aggregator = model.backbone.width, model.aggregator
     is_shared = isinstance(model.initializer, SharedGaussian)
     gaussian = library.NormalShared if is_shared else library.NormalSeparat
@@ -140,7 +168,17 @@ def build_reference(library, model):
             decode=build_decoder(library, model),
         )
     network.encode_backbone.requires_grad_(False)
-    return library.ModelWrap(network, ["input"], OUTPUTS)
+    return library.ModelWrap(network, ["input"], OUTPUTS).to(DEVICE)
+
+
+def load_trained(wrapper, model, params):
+    """Load what is trained of our `params`; the backbone stays as it is."""
+    import torch
+
+    is_shared = isinstance(model.initializer, SharedGaussian)
+    tensors = to_torch(trained_entries(model.decoder.num_layers, is_shared), params)
+    frozen = {k: v for k, v in wrapper.state_dict().items() if k.startswith(BACKBONE)}
+    wrapper.load_state_dict(frozen | {k: torch.tensor(v) for k, v in tensors.items()})
 
 
 def load_weights(wrapper, tensors):

@@ -28,7 +28,7 @@ def evaluate(case, wrapper):
             "projected": network.encode_project,
         }.items():
             stack.callback(module.register_forward_hook(keep_output(inner, name)).remove)
-        outputs = network(to_torch_images(case.images))
+        outputs = in_order(network(to_torch_images(case.images)))
         upsampled = F.interpolate(outputs[-1], case.images.shape[1:3], mode="bilinear")
     stages = describe(outputs)
     return to_numpy(
@@ -80,9 +80,17 @@ def handed_in(draws):
         yield
 
 
+def in_order(outputs):
+    """The model's results in today's order: revisions before 2026 gave the last two otherwise."""
+    features, slots, attention, *last = outputs
+    if last[0].shape != features.shape:
+        last.reverse()
+    return features, slots, attention, *last
+
+
 def losses(outputs, distillation_weight):
     """The reference's objective: attention enters cross_entropy as if it were logits."""
-    features, _, attention, reconstruction, _ = outputs
+    features, _, attention, reconstruction, _ = in_order(outputs)
     error = F.mse_loss(reconstruction, features.detach())
     distillation = F.cross_entropy(attention[0], attention[-1].detach())
     return {
@@ -103,7 +111,7 @@ def keep_output(stages, name):
 
 def describe(outputs):
     """The model's results under our names and in our layout."""
-    features, slots, attention, reconstruction, decoder_attention = outputs
+    features, slots, attention, reconstruction, decoder_attention = in_order(outputs)
     return {
         "features": channels_last(features),
         **{f"attention_{number}": value for number, value in enumerate(attention, start=1)},
