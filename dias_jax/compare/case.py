@@ -1,6 +1,7 @@
 """What both implementations are given: model, weights, images and everything that is sampled."""
 
 import dataclasses
+import itertools
 import zlib
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +12,6 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data_pipelines import shapes
-from dias_jax.errors import UserError
 from dias_jax.interop import load_torch_dias
 from dias_jax.models import DIAS, build
 from dias_jax.models.aggregator import SlotAttention
@@ -39,35 +39,56 @@ class Case:
 
     model: DIAS
     variables: Any
-    images: Any  # (B, H, W, 3) float32, ImageNet-normalised
+    images: Any  # (B, H, W, 3) float32, ImageNet-normalised; of evaluation
     evaluation_noise: Any  # (B, S, D) float32, standard normal
     draws: Iterable[Draws]  # one a training step
+    batches: Iterable[Any] | None = None  # images of each training step; None: always `images`
     learning_rate: float = 1e-3
     distillation_weight: float = 0.37
 
+    def training_steps(self):
+        """What each training step is given: yields images, Draws."""
+        batches = itertools.repeat(self.images) if self.batches is None else self.batches
+        return zip(batches, self.draws)
 
-def full_model(dtype):
+
+@dataclasses.dataclass(frozen=True)
+class DrawnBatches:
+    """Other scenes every step, (B, H, W, 3) float32, drawn when they are asked for."""
+
+    batch_size: int  # B
+    size: int  # pixels, H and W
+    num_steps: int
+
+    def __iter__(self):
+        for step in range(self.num_steps):
+            indices = range(step * self.batch_size, (step + 1) * self.batch_size)
+            yield np.asarray(normalize(draw_images(indices, self.size, "train")))
+
+
+def full_model():
     """The released model at its published size."""
-    config = base.released(base.get_config()).model
-    config.dtype = dtype
-    return build(config)
+    return build(base.released(base.get_config()).model)
 
 
-def tiny_model(dtype):
+def tiny_model():
     """The released model with small widths; its position grid has to be resampled, 6 to 4."""
-    compute = {"dtype": DTYPES[dtype]}
     return DIAS(
-        backbone=VisionTransformer(
-            width=16, depth=2, heads=2, position_grid=6, num_registers=4, **compute
-        ),
-        projector=Projector(**compute),
+        backbone=VisionTransformer(width=16, depth=2, heads=2, position_grid=6, num_registers=4),
+        projector=Projector(),
         initializer=SharedGaussian(5, 12),
-        aggregator=SlotAttention(12, 48, **compute),
-        decoder=RandomOrderDecoder(16, 2, 4, **compute),
+        aggregator=SlotAttention(12, 48),
+        decoder=RandomOrderDecoder(16, 2, 4),
     )
 
 
 MODELS = {"tiny": tiny_model, "full": full_model}
+
+
+def compute_in(model, dtype):
+    """The same model with another compute dtype, by name; its variables stay float32."""
+    parts = ("backbone", "projector", "aggregator", "decoder")
+    return model.clone(**{name: getattr(model, name).clone(dtype=DTYPES[dtype]) for name in parts})
 
 
 def image_size(model):
@@ -125,28 +146,32 @@ def draw(model, batch_size, random):
     )
 
 
-def draw_images(count, size):
-    """Drawn scenes, (count, size, size, 3) uint8."""
-    return np.stack([shapes.render(index, "validation", size)[0] for index in range(count)])
+def draw_images(indices, size, split="validation"):
+    """Drawn scenes, (B, size, size, 3) uint8."""
+    return np.stack([shapes.render(index, split, size)[0] for index in indices])
 
 
 def build_case(size, dtype, batch_size, num_steps, seed, checkpoint=None, num_slots=7):
     """A case of a named size with random weights, or of a checkpoint in the released layout.
 
-    Raises UserError on a checkpoint that is not of that layout or is asked for in bfloat16.
+    Raises UserError on a checkpoint that is not of that layout.
     """
     if checkpoint is None:
-        model = MODELS[size](dtype)
+        model = MODELS[size]()
         variables = random_variables(model, seed)
-    elif dtype == "float32":
-        model, variables = load_torch_dias(checkpoint, num_slots)
     else:
-        raise UserError(f"--checkpoint={checkpoint}: is compared in float32 only")
+        model, variables = load_torch_dias(checkpoint, num_slots)
     random = np.random.default_rng(seed)
     return Case(
-        model=model,
+        model=compute_in(model, dtype),
         variables=variables,
-        images=np.asarray(normalize(draw_images(batch_size, image_size(model)))),
+        images=np.asarray(normalize(draw_images(range(batch_size), image_size(model)))),
         evaluation_noise=draw_noise(model, batch_size, random),
         draws=[draw(model, batch_size, random) for _ in range(num_steps)],
     )
+
+
+def with_new_scenes(case):
+    """The case with other images in every training step."""
+    batch_size, size = case.images.shape[:2]
+    return dataclasses.replace(case, batches=DrawnBatches(batch_size, size, len(case.draws)))

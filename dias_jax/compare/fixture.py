@@ -1,6 +1,7 @@
 """Golden numbers: what the reference computes on a small case, for tests that run without it."""
 
 import pathlib
+import zipfile
 
 import numpy as np
 
@@ -8,6 +9,8 @@ from dias_jax.compare.case import Case, Draws
 from dias_jax.compare.stages import record_theirs
 from dias_jax.errors import UserError
 from dias_jax.interop import load_torch_dias, save_torch_dias
+
+CONSTANTS = ("learning_rate", "distillation_weight")
 
 
 def checkpoint_path(path):
@@ -25,33 +28,45 @@ def write_fixture(path, case, wrapper):
         "num_slots": case.model.initializer.num_slots,
         "backbone_heads": case.model.backbone.heads,
         "decoder_heads": case.model.decoder.heads,
-        "learning_rate": case.learning_rate,
-        "distillation_weight": case.distillation_weight,
     }
+    arrays |= {name: getattr(case, name) for name in CONSTANTS}
     for index, draws in enumerate(case.draws):
         arrays |= {f"draws {index}/{name}": value for name, value in vars(draws).items()}
-    for section, stages in record_theirs(case, wrapper).items():
-        arrays |= {f"{section}: {name}": value for name, value in stages.items()}
+    for title, stages in record_theirs(case, wrapper).items():
+        arrays |= {f"{title}: {name}": value for name, value in stages.items()}
     np.savez_compressed(path, **arrays)
     save_torch_dias(case.model, case.variables, checkpoint_path(path))
 
 
 def read_fixture(path):
-    """The inverse: -> (Case, {section: {stage: array}})."""
-    with np.load(path) as file:
-        arrays = dict(file)
-    heads = {name: int(arrays.pop(name)) for name in ("backbone_heads", "decoder_heads")}
-    num_slots = int(arrays.pop("num_slots"))
+    """The inverse: -> (Case, {pass: {stage: array}}).
+
+    Raises UserError on a file that `write_fixture` has not written.
+    """
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+        heads = {name: int(arrays.pop(name)) for name in ("backbone_heads", "decoder_heads")}
+        num_slots = int(arrays.pop("num_slots"))
+        constants = {name: float(arrays.pop(name)) for name in CONSTANTS}
+        inputs = {name: arrays.pop(name) for name in ("images", "evaluation_noise")}
+    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} cannot be read: name a .npz file that --write_fixture wrote ({error})"
+        ) from error
     model, variables = load_torch_dias(checkpoint_path(path), num_slots, **heads)
-    constants = {name: float(arrays.pop(name)) for name in ("learning_rate", "distillation_weight")}
-    inputs = {name: arrays.pop(name) for name in ("images", "evaluation_noise")}
-    draws, sections = {}, {}
+    steps, passes = split_draws(arrays)
+    return Case(model, variables, draws=steps, **inputs, **constants), passes
+
+
+def split_draws(arrays):
+    """The file's other arrays by name: -> list of Draws, {pass: {stage: array}}."""
+    draws, passes = {}, {}
     for key, value in arrays.items():
         if key.startswith("draws "):
             index, name = key.removeprefix("draws ").split("/")
             draws.setdefault(int(index), {})[name] = value
         else:
-            section, name = key.split(": ")
-            sections.setdefault(section, {})[name] = value
-    steps = [Draws(**draws[index]) for index in sorted(draws)]
-    return Case(model, variables, draws=steps, **inputs, **constants), sections
+            title, name = key.split(": ")
+            passes.setdefault(title, {})[name] = value
+    return [Draws(**draws[index]) for index in sorted(draws)], passes

@@ -37,18 +37,19 @@ def evaluate(case):
 
 
 def train(case):
-    """Consecutive optimiser steps: yields {stage: numpy array} of each.
+    """Consecutive optimiser steps: yields {stage: array} of each.
 
-    "gradients/..." are not clipped, "parameters/..." are those after the step.
+    "gradients/..." are not clipped, "parameters/..." are those after the step. The arrays are on
+    the device, so that only what is looked at is copied.
     """
     optimizer = constant_rate_optimizer(case)
-    params = case.variables["params"]
+    params, backbone = case.variables["params"], jax.device_put(case.variables["backbone"])
     optimizer_state = optimizer.init(params)
 
-    def loss_fn(params, draws):
+    def loss_fn(params, backbone, images, draws):
         output = case.model.apply(
-            {"params": params, "backbone": case.variables["backbone"]},
-            case.images,
+            {"params": params, "backbone": backbone},
+            images,
             train=True,
             initial_slots=place_slots(case.model, params, draws["noise"], True),
             token_order=draws["token_order"],
@@ -61,18 +62,18 @@ def train(case):
         return loss, values | describe(output)
 
     @jax.jit
-    def step(params, optimizer_state, draws):
-        gradients, stages = jax.grad(loss_fn, has_aux=True)(params, draws)
+    def step(params, optimizer_state, *inputs):
+        gradients, stages = jax.grad(loss_fn, has_aux=True)(params, *inputs)
         updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
         stages["gradient_norm"] = optax.tree.norm(gradients)
         return optax.apply_updates(params, updates), optimizer_state, gradients, stages
 
-    for draws in case.draws:
+    for images, draws in case.training_steps():
         with jax.default_matmul_precision("highest"):
-            params, optimizer_state, gradients, stages = step(params, optimizer_state, vars(draws))
-        yield jax.device_get(
-            stages | flatten("gradients", gradients) | flatten("parameters", params)
-        )
+            params, optimizer_state, gradients, stages = step(
+                params, optimizer_state, backbone, images, vars(draws)
+            )
+        yield stages | flatten("gradients", gradients) | flatten("parameters", params)
 
 
 def flatten(kind, tree):

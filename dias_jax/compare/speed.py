@@ -1,21 +1,20 @@
-"""Images per second of both implementations, measured in turn in one process."""
+"""Images per second, measured in turn in one process, and peak memory, each in its own."""
 
-import functools
+import dataclasses
 import os
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from dias_jax import schedules, steps
-from dias_jax.compare.case import draw_images, image_size
-from dias_jax.compare.ours import constant_rate_optimizer
-from dias_jax.segmentation import segment
-from dias_jax.state import TrainState
+from dias_jax.compare import our_speed
+from dias_jax.compare.memory import measure_peak
+from dias_jax.compare.report import Section, Table
+from dias_jax.compare.speed_plot import plot_memory, plot_ratios
 
 HEADER = [
     "pass",
+    "dtype",
     "batch",
     "images/s, ours",
     "images/s, reference",
@@ -24,36 +23,88 @@ HEADER = [
     "peak GiB, reference",
 ]
 STEPS_PER_TIMING = {"cpu": 1, "gpu": 10, "tpu": 10}  # an accelerator is not waited for each step
+TEXT = """A ratio above one means that ours is faster. The two take turns in one process, so that
+what else the machine does meets both; speeds are of the median time, the ratio is the median of
+those of each turn. A training step is forward, losses, backward, clipping and Adam; evaluation is
+forward and segmentation. Data are in memory.
+
+Peak memory is measured for each line and each implementation in a process of its own: on a CPU the
+resident memory at the peak of two steps, less that before the weights were handed over (weights,
+optimiser, intermediate results and programs count, libraries do not); on a GPU what the
+implementation's own allocator has handed out at most. XLA's includes what it takes to choose
+programs."""
+HALF_TEXT = """bfloat16 of the reference is PyTorch's autocast: bfloat16 on a CPU, on a GPU float16
+with loss scaling, as it is trained."""
 
 
-def compare_speed(case, wrapper, dtype, repeats, trace=None):
-    """Rows of the table for one batch size: training step, evaluation pass.
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What one line of the table is made of."""
 
-    The two take turns, so that what else the machine does meets both. `trace`: a directory for
-    a profile of ours.
+    name: str  # of the pass
+    dtype: str
+    batch_size: int
+    seconds: np.ndarray  # (2, repeats), of a step: ours, reference
+    peaks: tuple  # (2) bytes or None
+
+    @property
+    def ratios(self):
+        """How much faster ours was in each turn: (repeats,)."""
+        return self.seconds[1] / self.seconds[0]
+
+    def cells(self):
+        """A row of the table."""
+        speeds = self.batch_size / np.median(self.seconds, axis=1)
+        ratios = self.ratios
+        return [
+            self.name,
+            self.dtype,
+            str(self.batch_size),
+            *(f"{speed:.2f}" for speed in speeds),
+            f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})",
+            *("not measured" if peak is None else f"{peak / 2**30:.2f}" for peak in self.peaks),
+        ]
+
+
+def compare_speed(pair, dtypes, batch_sizes, repeats, trace=None):
+    """Section of speed and memory of all passes, dtypes and batch sizes.
+
+    `trace`: a directory for a profile of ours.
     """
+    measured = [
+        measure(name, pair, dtype, batch_size, repeats, trace)
+        for dtype in dtypes
+        for name in our_speed.PASSES
+        for batch_size in batch_sizes
+    ]
+    figures = [
+        ("Speed: ratio over batch size; bars from the smallest to the largest", plot_ratios),
+        ("Peak memory over batch size", plot_memory),
+    ]
+    text = " ".join([TEXT, HALF_TEXT] if "bfloat16" in dtypes else [TEXT]).replace("\n\n", "\0")
+    return Section(
+        "Speed",
+        text.replace("\n", " ").replace("\0", "\n\n"),
+        [Table(HEADER, [line.cells() for line in measured])],
+        [(caption, plot(measured)) for caption, plot in figures],
+    )
+
+
+def measure(name, pair, dtype, batch_size, repeats, trace):
+    """One pass at one batch size: -> Measurement."""
     from dias_jax.compare import their_speed  # needs torch
 
-    batch = jax.device_put(
-        {
-            "image": draw_images(len(case.images), image_size(case.model)),
-            "index": np.arange(len(case.images), dtype=np.int32),
-        }
-    )
-    theirs = their_speed.prepare(case, wrapper, dtype)
-    passes = {
-        "training": (our_training(case, batch), theirs["training"]),
-        "evaluation": (our_evaluation(case, batch), theirs["evaluation"]),
-    }
-    rows = []
-    for name, ((ours, our_peak), reference) in passes.items():
-        seconds = take_turns([ours, reference], repeats, STEPS_PER_TIMING[jax.default_backend()])
-        peaks = (our_peak, their_speed.peak_bytes(reference))
-        rows.append(speed_row(name, len(case.images), seconds, peaks))
-        if trace:
-            with jax.profiler.trace(os.path.join(trace, f"{name}_{len(case.images)}")):
-                ours(3)
-    return rows
+    # First, while this process has nothing on the device.
+    who = "ours", "reference"
+    peaks = tuple(measure_peak(each, name, pair, dtype, batch_size) for each in who)
+    case = pair.case(dtype, batch_size, 1)
+    ours = our_speed.PASSES[name](case)
+    theirs = their_speed.prepare(name, case, pair.theirs(case), dtype)
+    seconds = take_turns([ours, theirs], repeats, STEPS_PER_TIMING[jax.default_backend()])
+    if trace:
+        with jax.profiler.trace(os.path.join(trace, f"{name}_{dtype}_{batch_size}")):
+            ours(3)
+    return Measurement(name, dtype, batch_size, seconds, peaks)
 
 
 def take_turns(runs, repeats, count):
@@ -67,74 +118,3 @@ def take_turns(runs, repeats, count):
             run(count)
             seconds[index, repeat] = (time.perf_counter() - start) / count
     return seconds
-
-
-def speed_row(name, batch_size, seconds, peaks):
-    """seconds (2, repeats), peaks in bytes or None -> strings: median speeds, median ratio."""
-    speeds = batch_size / np.median(seconds, axis=1)
-    ratios = seconds[1] / seconds[0]
-    return [
-        name,
-        str(batch_size),
-        *(f"{speed:.2f}" for speed in speeds),
-        f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})",
-        *("not measured" if peak is None else f"{peak / 2**30:.2f}" for peak in peaks),
-    ]
-
-
-def our_training(case, batch):
-    """-> a function that runs `count` training steps and waits for them, peak bytes."""
-    optimizer = constant_rate_optimizer(case)
-    params, backbone = jax.tree.map(
-        jnp.array, (case.variables["params"], case.variables["backbone"])
-    )
-    state = TrainState(jnp.int32(0), params, optimizer.init(params), backbone)
-    step = functools.partial(
-        steps.train_step,
-        model=case.model,
-        optimizer=optimizer,
-        distillation_weight=schedules.half_cosine_rise(1.0, 1000),
-        reduce_probability=schedules.half_cosine_rise(1.0, 0),
-    )
-    key = jax.random.key(0)
-    compiled = jax.jit(step, donate_argnums=0).lower(state, batch, key).compile()
-
-    def run(count):
-        nonlocal state
-        for _ in range(count):
-            state, metrics = compiled(state, batch, key)
-        jax.block_until_ready(metrics)
-
-    return run, peak_bytes(compiled)
-
-
-def our_evaluation(case, batch):
-    """-> a function that segments the batch `count` times and waits, peak bytes."""
-    variables = jax.tree.map(jnp.array, case.variables)
-
-    @jax.jit
-    def forward(variables, batch):
-        streams = steps.random_streams(jax.random.key(0))
-        images = steps.normalize(batch["image"])
-        output = case.model.apply(variables, images, rngs=streams)
-        return segment(output.decoder_attention, images.shape[1:3]), output
-
-    compiled = forward.lower(variables, batch).compile()
-
-    def run(count):
-        for _ in range(count):
-            result = compiled(variables, batch)
-        jax.block_until_ready(result)
-
-    return run, peak_bytes(compiled)
-
-
-def peak_bytes(compiled):
-    """Arguments, results and temporary memory of a compiled function, as XLA planned them."""
-    memory = compiled.memory_analysis()
-    return (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
-    )

@@ -5,55 +5,43 @@ import os
 import torch
 import torch.nn.functional as F
 
-from dias_jax.compare.theirs import DEVICE, losses, to_torch_images
+from dias_jax.compare.their_optimizer import DEVICE, Optimizer, allow_tf32
+from dias_jax.compare.theirs import losses, to_torch_images
 
-# The reference trains in mixed precision: float16 on a GPU.
-HALF = {"cuda": torch.float16, "cpu": torch.bfloat16}
 DISTILLATION_WEIGHT = 0.5
 
 
-def prepare(case, wrapper, dtype):
-    """{pass: function that runs it `count` times and waits}; "bfloat16" means autocast."""
+def prepare(name, case, wrapper, dtype):
+    """-> a function that runs the pass of that name `count` times and waits."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))  # as many as XLA takes
-    torch.set_float32_matmul_precision("high")  # TF32 on a GPU, which is JAX's default, too
-    autocast = torch.autocast(DEVICE.type, HALF[DEVICE.type], enabled=dtype == "bfloat16")
-    images = to_torch_images(case.images)
-    return {
-        "training": training(wrapper, images, autocast, case.learning_rate),
-        "evaluation": evaluation(wrapper, images, autocast),
-    }
+    allow_tf32(True)
+    optimizer = Optimizer(wrapper, case.learning_rate, dtype)
+    return PASSES[name](wrapper, to_torch_images(case.images), optimizer)
 
 
-def training(wrapper, images, autocast, learning_rate):
+def training(wrapper, images, optimizer):
     """Forward, losses, backward, clipping and Adam, as the reference trains."""
-    trained = [parameter for parameter in wrapper.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=learning_rate)
-    scaler = torch.amp.GradScaler(DEVICE.type, enabled=autocast.fast_dtype == torch.float16)
 
     def run(count):
         wrapper.train()
         for _ in range(count):
-            with autocast:
+            with optimizer.autocast:
                 loss = losses(wrapper.m(images), DISTILLATION_WEIGHT)["loss"]
-            optimizer.zero_grad()
-            scaler.scale(loss).backward()
-            scaler.unscale_(optimizer)
-            torch.nn.utils.clip_grad_norm_(trained, 1.0)
-            scaler.step(optimizer)
-            scaler.update()
+            optimizer.backward(loss)
+            optimizer.step()
         wait()
 
     return run
 
 
-def evaluation(wrapper, images, autocast):
+def evaluation(wrapper, images, optimizer):
     """Forward and segmentation."""
 
     @torch.inference_mode()
     def run(count):
         wrapper.eval()
         for _ in range(count):
-            with autocast:
+            with optimizer.autocast:
                 attention = wrapper.m(images)[-1]
             F.interpolate(attention, images.shape[2:], mode="bilinear").argmax(1)
         wait()
@@ -67,10 +55,4 @@ def wait():
         torch.cuda.synchronize()
 
 
-def peak_bytes(run):
-    """Peak of allocated GPU memory over one run; None on a CPU, where PyTorch does not count."""
-    if DEVICE.type != "cuda":
-        return None
-    torch.cuda.reset_peak_memory_stats()
-    run(1)
-    return torch.cuda.max_memory_allocated()
+PASSES = {"training": training, "evaluation": evaluation}

@@ -8,11 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from dias_jax.compare.ours import flatten
+from dias_jax.compare.their_optimizer import DEVICE, Optimizer
 from dias_jax.interop.tensors import to_jax
 from dias_jax.interop.torch_dias import trained_entries
 from dias_jax.models.initializer import SharedGaussian
-
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def evaluate(case, wrapper):
@@ -42,27 +41,28 @@ def evaluate(case, wrapper):
     )
 
 
-def train(case, wrapper):
+def train(case, wrapper, dtype="float32"):
     """Consecutive optimiser steps: yields {stage: numpy array} of each, like `ours.train`."""
-    network = wrapper.m.train()
-    images = to_torch_images(case.images)
-    trained = {name: p for name, p in wrapper.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.Adam(trained.values(), lr=case.learning_rate)
-    for draws in case.draws:
-        with handed_in(draws):
-            outputs = network(images)
-        stages = losses(outputs, case.distillation_weight) | describe(outputs)
-        optimizer.zero_grad()
-        stages["loss"].backward()
-        gradients = {name: p.grad.cpu().numpy().copy() for name, p in trained.items()}
-        stages["gradient_norm"] = torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
-        optimizer.step()
-        parameters = {name: p.detach().cpu().numpy().copy() for name, p in trained.items()}
+    network, optimizer = wrapper.m.train(), Optimizer(wrapper, case.learning_rate, dtype)
+    for images, draws in case.training_steps():
+        with handed_in(draws), optimizer.autocast:
+            outputs = network(to_torch_images(images))
+            stages = losses(outputs, case.distillation_weight)
+        stages |= describe(outputs)
+        optimizer.backward(stages["loss"])
+        gradients = copies({name: p.grad for name, p in optimizer.trained.items()})
+        stages["gradient_norm"] = optimizer.step()
+        parameters = copies(optimizer.trained)
         yield (
-            to_numpy(stages)
+            to_numpy({name: value.float() for name, value in stages.items()})
             | rename(gradients, case.model, "gradients")
             | rename(parameters, case.model, "parameters")
         )
+
+
+def copies(tensors):
+    """Tensors that are about to change -> numpy arrays."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors.items()}
 
 
 @contextlib.contextmanager

@@ -1,7 +1,5 @@
 """The same scenes as one HTML page that needs no other file."""
 
-import base64
-import html
 import io
 
 import numpy as np
@@ -9,14 +7,10 @@ from PIL import Image
 
 from dias_jax.gallery.scenes import large_views
 from dias_jax.pictures import colours, spotlight
+from dias_jax.web_page import picture, web_page
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 1500px;
-  padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; } p { max-width: 60rem; }
-section { border-top: 1px solid #ddd; padding: 1rem 0; }
-h2 { font-size: 1rem; margin: 0 0 .5rem; } h2 span { color: #777; font-weight: normal; }
-.views { display: flex; gap: 10px; } figure { margin: 0; } figcaption { color: #777; }
+.views { display: flex; gap: 10px; }
 .views img { width: 260px; height: 260px; image-rendering: auto; border-radius: 4px; }
 .slots { overflow-x: auto; } table { border-spacing: 3px; font-size: 12px; margin-top: .5rem; }
 td, th { padding: 0; text-align: left; font-weight: normal; white-space: nowrap; }
@@ -33,14 +27,8 @@ row). Colours are those of the prediction."""
 
 def write_page(path, scenes, title, facts):
     """Write all scenes to one .html file; `facts`: lines of text under the title."""
-    parts = [f"<h1>{html.escape(title)}</h1>"]
-    parts += [f"<p>{html.escape(fact)}</p>" for fact in [*facts, INTRODUCTION]]
-    parts += [scene_section(scene) for scene in scenes]
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style><body>{''.join(parts)}</body></html>\n"
-    )
-    path.write_text(page, encoding="utf-8")
+    sections = [scene_section(scene) for scene in scenes]
+    path.write_text(web_page(title, [*facts, INTRODUCTION], sections, STYLE), encoding="utf-8")
 
 
 def scene_section(scene):
@@ -51,9 +39,7 @@ def scene_section(scene):
     )
     scores = ", ".join(f"{NAMES[name]} {value:.0f}" for name, value in scene.scores.items())
     head = f"scene {scene.index} <span>{scene.num_clusters} slots in use; {scores}</span>"
-    return (
-        f'<section><h2>{head}</h2><div class="views">{figures}</div>{slot_table(scene)}</section>'
-    )
+    return f'<h2>{head}</h2><div class="views">{figures}</div>{slot_table(scene)}'
 
 
 def slot_table(scene):
@@ -94,12 +80,8 @@ def bar(colour, count):
 
 def tag(view, name, zoom=1):
     """An <img> with the picture (H, W, 3) uint8 inside; enlarged smoothly before it is packed."""
-    picture = Image.fromarray(view)
-    picture = picture.resize(
-        (zoom * picture.width, zoom * picture.height), Image.Resampling.BICUBIC
-    )
+    image = Image.fromarray(view)
+    image = image.resize((zoom * image.width, zoom * image.height), Image.Resampling.BICUBIC)
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=85)
-    data = base64.b64encode(stream.getvalue()).decode()
-    name = html.escape(name)
-    return f'<img alt="{name}" title="{name}" src="data:image/jpeg;base64,{data}">'
+    image.save(stream, "JPEG", quality=85)
+    return picture(stream.getvalue(), "jpeg", name)

@@ -1,0 +1,41 @@
+"""Both implementations of one model, with the same weights."""
+
+import dataclasses
+import os
+import tempfile
+
+from dias_jax.compare.case import build_case
+from dias_jax.compare.reference import build_reference, import_reference, load_weights
+from dias_jax.interop import save_torch_dias
+from dias_jax.interop.tensors import read_tensors
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Which model, and where its weights come from; small enough to be sent to a process."""
+
+    reference: str  # a checkout of the PyTorch repository
+    size: str  # one of case.MODELS
+    seed: int  # of random weights and sampled quantities
+    checkpoint: str | None = None  # weights in the reference's layout instead of random ones
+    num_slots: int = 7  # of the checkpoint, which does not tell
+
+    def case(self, dtype, batch_size, num_steps):
+        """Our model and weights, and what both are given: -> Case."""
+        return build_case(
+            self.size, dtype, batch_size, num_steps, self.seed, self.checkpoint, self.num_slots
+        )
+
+    def theirs(self, case):
+        """The reference with the case's weights, handed over in its own layout, on its device."""
+        library = import_reference(self.reference)
+        wrapper = build_reference(library, case.model)
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "weights.safetensors")
+            save_torch_dias(case.model, case.variables, path)
+            load_weights(wrapper, read_tensors(path))
+
+        from dias_jax.compare import their_optimizer  # needs torch
+
+        their_optimizer.allow_tf32(False)
+        return wrapper.to(their_optimizer.DEVICE)

@@ -1,0 +1,69 @@
+"""Speed and memory: what is made of the timings, and that memory is measured."""
+
+import numpy as np
+import pytest
+
+from dias_jax.compare.memory import STATUS, measure_peak, resident, resident_growth
+from dias_jax.compare.pair import Pair
+from dias_jax.compare.speed import HEADER, Measurement, take_turns
+from dias_jax.compare.speed_plot import plot_memory, plot_ratios
+
+MEGABYTE = 2**20
+needs_linux = pytest.mark.skipif(not STATUS.exists(), reason="needs /proc of Linux")
+
+
+def measurement(name="training", batch_size=4, peaks=(2**30, 2**31)):
+    seconds = np.array([[1.0, 2.0, 1.0], [2.0, 2.0, 3.0]])
+    return Measurement(name, "float32", batch_size, seconds, peaks)
+
+
+def test_ratio_above_one_means_ours_is_faster():
+    cells = measurement(peaks=(2**30, None)).cells()
+    assert cells[:5] == ["training", "float32", "4", "4.00", "2.00"]
+    assert cells[5:] == ["2.00 (1.00 to 3.00)", "1.00", "not measured"]
+    assert len(cells) == len(HEADER)
+
+
+def test_the_two_take_turns():
+    calls = []
+    seconds = take_turns([lambda n: calls.append("ours"), lambda n: calls.append("theirs")], 3, 1)
+    assert calls == ["ours", "theirs"] * 4  # one to warm up
+    assert seconds.shape == (2, 3) and (seconds > 0).all()
+
+
+def test_plots_show_the_median_and_its_spread_and_both_peaks():
+    measured = [measurement(name, size) for name in ("training", "evaluation") for size in (2, 8)]
+    figure = plot_ratios(measured)
+    assert [axis.get_title() for axis in figure.axes] == ["training", "evaluation"]
+    ((line, caps, bars),) = figure.axes[0].containers
+    np.testing.assert_array_equal(line.get_xydata(), [[2, 2], [8, 2]])
+    np.testing.assert_array_equal([cap.get_ydata()[0] for cap in caps], [1, 3])
+    heights = [bar.get_height() for bar in plot_memory(measured).axes[0].patches]
+    assert heights == [1, 1, 2, 2]
+
+
+@needs_linux
+def test_memory_grows_by_what_a_step_takes_at_its_peak():
+    def run(count):
+        for _ in range(count):
+            np.ones(64 * MEGABYTE, np.uint8)
+
+    before = resident("VmRSS")
+    assert 60 * MEGABYTE < resident_growth(run, before) < 100 * MEGABYTE
+
+
+@needs_linux
+def test_what_only_the_first_step_takes_does_not_count():
+    sizes = iter([256, 1, 1])
+
+    def run(count):
+        for _ in range(count):
+            np.ones(next(sizes) * MEGABYTE, np.uint8)
+
+    assert resident_growth(run, resident("VmRSS")) < 100 * MEGABYTE
+
+
+@needs_linux
+def test_ours_is_measured_in_a_process_of_its_own():
+    peak = measure_peak("ours", "evaluation", Pair(None, "tiny", 0), "float32", 2)
+    assert 0 < peak < 2**31
