@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from dias_jax.checkpoint import Checkpoints
 from dias_jax.config import load_config
 from dias_jax.errors import UserError
+from dias_jax.loop import train
 from dias_jax.models import DIAS, build, shipped
 from dias_jax.optimizer import build_optimizer
 from dias_jax.state import create_state
@@ -19,6 +20,19 @@ class TrainedModel(NamedTuple):
     variables: Any  # {"params", "backbone"}
     config: ConfigDict
     step: int
+
+
+def train_run(config, workdir):
+    """Train `config` in `workdir` to its last step, continuing what is there: -> TrainedModel.
+
+    The model is that of the last step. Raises UserError when a signal stops the run, and what
+    `loop.train` raises.
+    """
+    train(config, workdir)
+    trained = open_run(workdir, config, "latest")
+    if trained.step < config.steps:
+        raise UserError(f"{workdir} was stopped at step {trained.step}: the same command continues")
+    return trained
 
 
 def open_run(workdir, config, which="best"):

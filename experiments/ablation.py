@@ -19,9 +19,8 @@ from absl import flags
 from dias_jax.cli import require, run
 from dias_jax.errors import UserError
 from dias_jax.evaluation import evaluate_model, protocol
-from dias_jax.loop import train
 from dias_jax.metrics import METRICS
-from dias_jax.runs import open_run
+from dias_jax.runs import train_run
 from experiments import shapes
 
 OUT = flags.DEFINE_string("out", None, "directory for all runs, the table and the figure")
@@ -87,9 +86,8 @@ def run_arm(changes, seed, directory):
         config.update_from_flattened_dict(changes)
         config.seed = seed
         config.data.keep_in_memory = True  # all arms see the same scenes
-        train(config, directory)
-        config.evaluation.limit = 0
-        trained = open_run(directory, config, "latest")
+        trained = train_run(config, directory)
+        trained.config.evaluation.limit = 0
         metrics, _ = evaluate_model(trained, "test")
         path.write_text(json.dumps({"metrics": metrics, "protocol": protocol(config, "test")}))
     return json.loads(path.read_text())["metrics"]

@@ -13,9 +13,8 @@ from dias_jax.cli import require, run
 from dias_jax.config import check_config
 from dias_jax.evaluation import TABLE_HEAD, evaluate_model, protocol, table_row
 from dias_jax.gallery import write_gallery
-from dias_jax.loop import train
 from dias_jax.models.shipped import shipped_config
-from dias_jax.runs import open_run, open_shipped
+from dias_jax.runs import open_shipped, train_run
 from experiments import shapes
 
 OUT = flags.DEFINE_string("out", None, "directory for galleries and the fresh run")
@@ -58,10 +57,7 @@ def main(arguments):
     shipped = open_shipped("shapes", shipped_config("shapes"))
     rows, files = study(f"shipped, {shipped.step:,} steps", shipped, out)
     print(f"a fresh model, {config.steps:,} steps:", flush=True)
-    train(config, out / "fresh")
-    fresh = open_run(out / "fresh", config, "latest")
-    if fresh.step < config.steps:
-        return  # stopped by a signal; the loop has said how to continue
+    fresh = train_run(config, out / "fresh")
     more_rows, more_files = study(f"fresh, {fresh.step:,} steps", fresh, out / "fresh")
     print(
         "\n".join(["", protocol(config, SPLIT), "", TABLE_HEAD, *rows, *more_rows, "", "Look at"])

@@ -6,11 +6,15 @@ it, and with it PyTorch, timm, einops and scipy in this environment. Only `stage
 earlier (tests/golden/tiny.npz is such a file) and needs no PyTorch, for TPUs and Colab.
 
 parts: stages, every stage's difference on the same images, weights and sampled quantities;
-training, how fast two runs from the same start drift apart; speed, images per second and memory.
+metrics, both evaluated on the same samples of a data set; training, how fast two runs from the same
+start drift apart; speed, images per second and memory; independent, both trained on drawn scenes
+with several seeds and random numbers of their own (half an hour on two cores; continued where it
+was stopped).
 The result is report.html, one file, and report.md, and its tables on the standard output.
 """
 
 import os
+import pathlib
 import sys
 
 from absl import flags
@@ -19,6 +23,8 @@ from dias_jax.cli import run
 from dias_jax.compare.case import MODELS
 from dias_jax.compare.facts import list_facts
 from dias_jax.compare.fixture import read_fixture, write_fixture
+from dias_jax.compare.independent import compare_independent
+from dias_jax.compare.metrics import compare_metrics
 from dias_jax.compare.pair import Pair
 from dias_jax.compare.reference import import_reference
 from dias_jax.compare.report import markdown, write_report
@@ -27,6 +33,7 @@ from dias_jax.compare.stages import compare_stages, record_ours, record_theirs
 from dias_jax.compare.training import compare_training
 from dias_jax.errors import UserError
 from dias_jax.models.build import DTYPES
+from experiments import shapes_side_by_side
 
 TITLE = "dias_jax beside the PyTorch reference"
 OPTIMIZER_STEPS = 3  # of stages and of the fixture
@@ -36,14 +43,22 @@ FIXTURE = flags.DEFINE_string(
     "fixture", None, "numbers that --write_fixture wrote, in place of --reference, for stages"
 )
 OUT = flags.DEFINE_string("out", "runs/compare", "directory for report.html and report.md")
-PART = flags.DEFINE_list("parts", ["stages"], "what to compare: stages, training, speed")
+PART = flags.DEFINE_list(
+    "parts", ["stages"], "what to compare: stages, metrics, training, speed, independent"
+)
 SIZE = flags.DEFINE_enum("size", "full", list(MODELS), "of the model: as published, or tiny")
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "weights in the reference's layout instead of random ones"
 )
+WORKDIR = flags.DEFINE_string("workdir", None, "weights of a run trained here instead")
 NUM_SLOTS = flags.DEFINE_integer("num_slots", 7, "of --checkpoint, which does not tell", 1)
 SEED = flags.DEFINE_integer("seed", 0, "of random weights and sampled quantities")
 IMAGES = flags.DEFINE_integer("images", 2, "batch size of stages and training", 1)
+DATA = flags.DEFINE_string("data", "shapes", "data set of metrics: shapes, coco, voc ...")
+DATA_DIR = flags.DEFINE_string("data_dir", "data", "where data_pipelines.prepare has put it")
+SPLIT = flags.DEFINE_string("split", "validation", "of that data set")
+SAMPLES = flags.DEFINE_integer("samples", 100, "of the split, for metrics; 0: all", 0)
+SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "for independent")
 STEPS = flags.DEFINE_integer("steps", 50, "of training", 1)
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["16"], "for speed")
 REPEATS = flags.DEFINE_integer("repeats", 5, "timings of each implementation, for speed", 1)
@@ -66,6 +81,11 @@ def stages(pair):
     return compare_stages(record_ours(case), theirs)
 
 
+def metrics(pair):
+    """The part `metrics`."""
+    return compare_metrics(pair, DATA.value, DATA_DIR.value, SPLIT.value, SAMPLES.value)
+
+
 def training(pair):
     """The part `training`."""
     return compare_training(pair, DTYPE.value, IMAGES.value, STEPS.value)
@@ -77,7 +97,20 @@ def speed(pair):
     return compare_speed(pair, DTYPE.value, sizes, REPEATS.value, TRACE.value)
 
 
-PARTS = {"stages": stages, "training": training, "speed": speed}  # name: Pair -> Section
+def independent(pair):
+    """The part `independent`, which has a model of its own."""
+    config = shapes_side_by_side.get_config()
+    directory = pathlib.Path(OUT.value) / "independent"
+    return compare_independent(config, list(map(int, SEEDS.value)), directory)
+
+
+PARTS = {  # name: Pair -> Section
+    "stages": stages,
+    "metrics": metrics,
+    "training": training,
+    "speed": speed,
+    "independent": independent,
+}
 
 
 def main(arguments):
@@ -85,7 +118,14 @@ def main(arguments):
     check_flags()
     # Both implementations have to fit on one GPU.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    pair = Pair(REFERENCE.value, SIZE.value, SEED.value, CHECKPOINT.value, NUM_SLOTS.value)
+    pair = Pair(
+        REFERENCE.value,
+        SIZE.value,
+        SEED.value,
+        CHECKPOINT.value,
+        NUM_SLOTS.value,
+        WORKDIR.value,
+    )
     if REFERENCE.value is not None:
         import_reference(REFERENCE.value)  # whatever is missing is said now
     if WRITE_FIXTURE.value is not None:
@@ -111,8 +151,11 @@ def check_flags():
     check_list("dtypes", DTYPE.value, DTYPES)
     if FIXTURE.value is not None and (PART.value != ["stages"] or WRITE_FIXTURE.value is not None):
         raise UserError("--fixture has numbers for --parts=stages only: use --reference for more")
-    if not all(size.isdigit() and int(size) for size in BATCH_SIZES.value):
-        raise UserError(f"--batch_sizes={','.join(BATCH_SIZES.value)}: use numbers, like 16,32")
+    for flag, values in (("batch_sizes", BATCH_SIZES.value), ("seeds", SEEDS.value)):
+        if not values or not all(value.isdigit() and int(value) for value in values):
+            raise UserError(f"--{flag}={','.join(values)}: use positive numbers, like 16,32")
+    if "independent" in PART.value and len(set(SEEDS.value)) < 2:
+        raise UserError("--seeds: name at least two, a deviation needs them")
 
 
 def check_list(flag, values, allowed):

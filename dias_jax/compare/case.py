@@ -12,14 +12,16 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data_pipelines import shapes
+from dias_jax.config import load_config
 from dias_jax.interop import load_torch_dias
-from dias_jax.models import DIAS, build
+from dias_jax.models import DIAS, Reinit, build
 from dias_jax.models.aggregator import SlotAttention
 from dias_jax.models.backbone import VisionTransformer
 from dias_jax.models.build import DTYPES
 from dias_jax.models.decoder import RandomOrderDecoder
 from dias_jax.models.initializer import SharedGaussian
 from dias_jax.models.projector import Projector
+from dias_jax.runs import open_run
 from dias_jax.steps import normalize
 from experiments import base
 
@@ -88,7 +90,19 @@ MODELS = {"tiny": tiny_model, "full": full_model}
 def compute_in(model, dtype):
     """The same model with another compute dtype, by name; its variables stay float32."""
     parts = ("backbone", "projector", "aggregator", "decoder")
-    return model.clone(**{name: getattr(model, name).clone(dtype=DTYPES[dtype]) for name in parts})
+    modules = {name: getattr(model, name) for name in parts}
+    return model.clone(
+        **{
+            name: module.clone(dtype=DTYPES[dtype])
+            for name, module in modules.items()
+            if hasattr(module, "dtype")  # patch_colours computes in float32 whatever is asked for
+        }
+    )
+
+
+def as_released(model):
+    """Our model without what the reference lacks; its variables stay the same."""
+    return model.clone(reinit=Reinit(), token_stride=1)
 
 
 def image_size(model):
@@ -151,16 +165,22 @@ def draw_images(indices, size, split="validation"):
     return np.stack([shapes.render(index, split, size)[0] for index in indices])
 
 
-def build_case(size, dtype, batch_size, num_steps, seed, checkpoint=None, num_slots=7):
-    """A case of a named size with random weights, or of a checkpoint in the released layout.
+def build_case(
+    size, dtype, batch_size, num_steps, seed, checkpoint=None, num_slots=7, workdir=None
+):
+    """A case of a named size with random weights, of a checkpoint or of a run trained here.
 
-    Raises UserError on a checkpoint that is not of that layout.
+    Raises UserError on a `checkpoint` that is not in the released layout and on a `workdir` that
+    is not of a run.
     """
-    if checkpoint is None:
+    if workdir is not None:
+        trained = open_run(workdir, load_config(workdir))
+        model, variables = as_released(trained.model), trained.variables
+    elif checkpoint is not None:
+        model, variables = load_torch_dias(checkpoint, num_slots)
+    else:
         model = MODELS[size]()
         variables = random_variables(model, seed)
-    else:
-        model, variables = load_torch_dias(checkpoint, num_slots)
     random = np.random.default_rng(seed)
     return Case(
         model=compute_in(model, dtype),

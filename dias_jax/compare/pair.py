@@ -5,9 +5,15 @@ import os
 import tempfile
 
 from dias_jax.compare.case import build_case
-from dias_jax.compare.reference import build_reference, import_reference, load_weights
+from dias_jax.compare.reference import (
+    build_reference,
+    import_reference,
+    load_trained,
+    load_weights,
+)
 from dias_jax.interop import save_torch_dias
 from dias_jax.interop.tensors import read_tensors
+from dias_jax.models.backbone import VisionTransformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,23 +25,38 @@ class Pair:
     seed: int  # of random weights and sampled quantities
     checkpoint: str | None = None  # weights in the reference's layout instead of random ones
     num_slots: int = 7  # of the checkpoint, which does not tell
+    workdir: str | None = None  # a run trained here, instead of both
 
     def case(self, dtype, batch_size, num_steps):
         """Our model and weights, and what both are given: -> Case."""
         return build_case(
-            self.size, dtype, batch_size, num_steps, self.seed, self.checkpoint, self.num_slots
+            self.size,
+            dtype,
+            batch_size,
+            num_steps,
+            self.seed,
+            self.checkpoint,
+            self.num_slots,
+            self.workdir,
         )
 
     def theirs(self, case):
-        """The reference with the case's weights, handed over in its own layout, on its device."""
+        """The reference with the case's weights, on its device."""
         library = import_reference(self.reference)
         wrapper = build_reference(library, case.model)
-        with tempfile.TemporaryDirectory() as directory:
-            path = os.path.join(directory, "weights.safetensors")
-            save_torch_dias(case.model, case.variables, path)
-            load_weights(wrapper, read_tensors(path))
+        self.hand_over(case, wrapper)
 
         from dias_jax.compare import their_optimizer  # needs torch
 
         their_optimizer.allow_tf32(False)
-        return wrapper.to(their_optimizer.DEVICE)
+        return wrapper
+
+    def hand_over(self, case, wrapper):
+        """Load the case's weights into the reference, by way of a checkpoint in its own layout."""
+        if not isinstance(case.model.backbone, VisionTransformer):
+            load_trained(wrapper, case.model, case.variables["params"])
+            return
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "weights.safetensors")
+            save_torch_dias(case.model, case.variables, path)
+            load_weights(wrapper, read_tensors(path))

@@ -80,6 +80,15 @@ def handed_in(draws):
         yield
 
 
+def visible_tokens(numbers):
+    """Lets the reference's decoder see that many tokens, (B, 1) int64, where it would sample."""
+    return mock.patch.multiple(
+        torch,
+        randint=mock.Mock(return_value=numbers),
+        rand=mock.Mock(return_value=torch.zeros(numbers.shape, device=DEVICE)),  # takes randint's
+    )
+
+
 def in_order(outputs):
     """The model's results in today's order: revisions before 2026 gave the last two otherwise."""
     features, slots, attention, *last = outputs

@@ -1,0 +1,47 @@
+"""Metrics of both implementations side by side."""
+
+import numpy as np
+
+from dias_jax.compare.case import as_released
+from dias_jax.compare.metrics import COLUMNS, metric_row, section, select
+from dias_jax.models import Reinit, load
+
+
+def pair(values, valid):
+    return np.array(values), np.array(valid, bool)
+
+
+def test_what_the_reference_lacks_is_switched_off():
+    model = load("shapes")[0]
+    assert model.reinit.threshold > 0 and model.token_stride == 2
+    released = as_released(model)
+    assert released.reinit == Reinit() and released.token_stride == 1
+    assert released.evaluation_sees_tokens == model.evaluation_sees_tokens
+
+
+def test_padding_is_left_out_and_percent_is_given():
+    ours, theirs = pair([0.5, 0.25, 0.1], [1, 1, 0]), pair([0.5, 0.5, 0.2], [1, 1, 0])
+    valid = np.array([True, False, True])
+    np.testing.assert_array_equal(select(ours, theirs, valid), [[50.0], [50.0]])
+
+
+def test_a_sample_that_counts_for_one_only_is_no_agreement():
+    chosen = select(pair([0.5], [True]), pair([0.0], [False]), np.array([True]))
+    assert chosen.shape == (2, 1) and np.isnan(chosen[1, 0])
+    assert metric_row("decoder/ari", chosen)[-1] == "nan"
+
+
+def test_row_and_section():
+    values = np.array([[50.0, 40.0], [50.0, 41.0]])
+    assert metric_row("aggregator/fg_ari", values) == [
+        "aggregator",
+        "FG-ARI",
+        "2",
+        "45.0000",
+        "45.5000",
+        "-5.0e-01",
+        "1.0e+00",
+    ]
+    made = section(dict.fromkeys(COLUMNS, values), {"decoder": 0.25, "aggregator": 0.0}, "shapes")
+    assert len(made.tables[0].rows) == 8 and "decoder 2.5e-01" in made.text
+    assert len(made.figures[0][1].axes) == 8
