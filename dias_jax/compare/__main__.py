@@ -36,7 +36,7 @@ FIXTURE = flags.DEFINE_string(
     "fixture", None, "numbers that --write_fixture wrote, in place of --reference, for stages"
 )
 OUT = flags.DEFINE_string("out", "runs/compare", "directory for report.html and report.md")
-PART = flags.DEFINE_list("parts", ["stages"], "what to compare: stages, training, speed")
+CHOSEN_PARTS = flags.DEFINE_list("parts", ["stages"], "what to compare: stages, training, speed")
 SIZE = flags.DEFINE_enum("size", "full", list(MODELS), "of the model: as published, or tiny")
 CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "weights in the reference's layout instead of random ones"
@@ -47,7 +47,7 @@ IMAGES = flags.DEFINE_integer("images", 2, "batch size of stages and training", 
 STEPS = flags.DEFINE_integer("steps", 50, "of training", 1)
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["16"], "for speed")
 REPEATS = flags.DEFINE_integer("repeats", 5, "timings of each implementation, for speed", 1)
-DTYPE = flags.DEFINE_list(
+CHOSEN_DTYPES = flags.DEFINE_list(
     "dtypes", list(DTYPES), "for training and speed; bfloat16: against the reference's autocast"
 )
 TRACE = flags.DEFINE_string("trace", None, "directory for a profile of our steps, for speed")
@@ -68,13 +68,13 @@ def stages(pair):
 
 def training(pair):
     """The part `training`."""
-    return compare_training(pair, DTYPE.value, IMAGES.value, STEPS.value)
+    return compare_training(pair, CHOSEN_DTYPES.value, IMAGES.value, STEPS.value)
 
 
 def speed(pair):
     """The part `speed`."""
     sizes = [int(size) for size in BATCH_SIZES.value]
-    return compare_speed(pair, DTYPE.value, sizes, REPEATS.value, TRACE.value)
+    return compare_speed(pair, CHOSEN_DTYPES.value, sizes, REPEATS.value, TRACE.value)
 
 
 PARTS = {"stages": stages, "training": training, "speed": speed}  # name: Pair -> Section
@@ -92,13 +92,25 @@ def main(arguments):
         case = pair.case("float32", IMAGES.value, OPTIMIZER_STEPS)
         write_fixture(WRITE_FIXTURE.value, case, pair.theirs(case))
         return
-    facts, sections = list_facts(sys.argv[1:], REFERENCE.value), []
+    facts, sections = [*list_facts(sys.argv[1:], REFERENCE.value), subject()], []
     paths = write_report(OUT.value, TITLE, facts, sections)
-    for name in (name for name in PARTS if name in PART.value):
+    for name in (name for name in PARTS if name in CHOSEN_PARTS.value):
         sections.append(PARTS[name](pair))
         print(markdown(sections[-1]), end="\n\n", flush=True)
         write_report(OUT.value, TITLE, facts, sections)
     print(*paths, sep="\n")
+
+
+def subject():
+    """A line of text: which model, with which weights."""
+    if FIXTURE.value is not None:
+        return f"Model, weights and the reference's numbers: {os.path.basename(FIXTURE.value)}"
+    weights = "random weights"
+    if CHECKPOINT.value is not None:
+        weights = f"weights of {os.path.basename(CHECKPOINT.value)}, {NUM_SLOTS.value} slots"
+    dtypes = ", ".join(CHOSEN_DTYPES.value)
+    size = "" if CHECKPOINT.value is not None else f"{SIZE.value} size, "
+    return f"Model: {size}{weights}, seed {SEED.value}; stages in float32, the rest in {dtypes}"
 
 
 def check_flags():
@@ -107,9 +119,11 @@ def check_flags():
         raise UserError(
             "use --reference=DIR, a checkout of github.com/Genera1Z/DIAS, or --fixture=FILE.npz"
         )
-    check_list("parts", PART.value, PARTS)
-    check_list("dtypes", DTYPE.value, DTYPES)
-    if FIXTURE.value is not None and (PART.value != ["stages"] or WRITE_FIXTURE.value is not None):
+    check_list("parts", CHOSEN_PARTS.value, PARTS)
+    check_list("dtypes", CHOSEN_DTYPES.value, DTYPES)
+    if FIXTURE.value is not None and (
+        CHOSEN_PARTS.value != ["stages"] or WRITE_FIXTURE.value is not None
+    ):
         raise UserError("--fixture has numbers for --parts=stages only: use --reference for more")
     if not all(size.isdigit() and int(size) for size in BATCH_SIZES.value):
         raise UserError(f"--batch_sizes={','.join(BATCH_SIZES.value)}: use numbers, like 16,32")
