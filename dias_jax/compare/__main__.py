@@ -43,7 +43,7 @@ FIXTURE = flags.DEFINE_string(
     "fixture", None, "numbers that --write_fixture wrote, in place of --reference, for stages"
 )
 OUT = flags.DEFINE_string("out", "runs/compare", "directory for report.html and report.md")
-PART = flags.DEFINE_list(
+CHOSEN_PARTS = flags.DEFINE_list(
     "parts", ["stages"], "what to compare: stages, metrics, training, speed, independent"
 )
 SIZE = flags.DEFINE_enum("size", "full", list(MODELS), "of the model: as published, or tiny")
@@ -62,7 +62,7 @@ SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "for independent")
 STEPS = flags.DEFINE_integer("steps", 50, "of training", 1)
 BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["16"], "for speed")
 REPEATS = flags.DEFINE_integer("repeats", 5, "timings of each implementation, for speed", 1)
-DTYPE = flags.DEFINE_list(
+CHOSEN_DTYPES = flags.DEFINE_list(
     "dtypes", list(DTYPES), "for training and speed; bfloat16: against the reference's autocast"
 )
 TRACE = flags.DEFINE_string("trace", None, "directory for a profile of our steps, for speed")
@@ -88,13 +88,13 @@ def metrics(pair):
 
 def training(pair):
     """The part `training`."""
-    return compare_training(pair, DTYPE.value, IMAGES.value, STEPS.value)
+    return compare_training(pair, CHOSEN_DTYPES.value, IMAGES.value, STEPS.value)
 
 
 def speed(pair):
     """The part `speed`."""
     sizes = [int(size) for size in BATCH_SIZES.value]
-    return compare_speed(pair, DTYPE.value, sizes, REPEATS.value, TRACE.value)
+    return compare_speed(pair, CHOSEN_DTYPES.value, sizes, REPEATS.value, TRACE.value)
 
 
 def independent(pair):
@@ -132,13 +132,25 @@ def main(arguments):
         case = pair.case("float32", IMAGES.value, OPTIMIZER_STEPS)
         write_fixture(WRITE_FIXTURE.value, case, pair.theirs(case))
         return
-    facts, sections = list_facts(sys.argv[1:], REFERENCE.value), []
+    facts, sections = [*list_facts(sys.argv[1:], REFERENCE.value), subject()], []
     paths = write_report(OUT.value, TITLE, facts, sections)
-    for name in (name for name in PARTS if name in PART.value):
+    for name in (name for name in PARTS if name in CHOSEN_PARTS.value):
         sections.append(PARTS[name](pair))
         print(markdown(sections[-1]), end="\n\n", flush=True)
         write_report(OUT.value, TITLE, facts, sections)
     print(*paths, sep="\n")
+
+
+def subject():
+    """A line of text: which model, with which weights."""
+    if FIXTURE.value is not None:
+        return f"Model, weights and the reference's numbers: {os.path.basename(FIXTURE.value)}"
+    weights = "random weights"
+    if CHECKPOINT.value is not None:
+        weights = f"weights of {os.path.basename(CHECKPOINT.value)}, {NUM_SLOTS.value} slots"
+    dtypes = ", ".join(CHOSEN_DTYPES.value)
+    size = "" if CHECKPOINT.value is not None else f"{SIZE.value} size, "
+    return f"Model: {size}{weights}, seed {SEED.value}; stages in float32, the rest in {dtypes}"
 
 
 def check_flags():
@@ -147,14 +159,16 @@ def check_flags():
         raise UserError(
             "use --reference=DIR, a checkout of github.com/Genera1Z/DIAS, or --fixture=FILE.npz"
         )
-    check_list("parts", PART.value, PARTS)
-    check_list("dtypes", DTYPE.value, DTYPES)
-    if FIXTURE.value is not None and (PART.value != ["stages"] or WRITE_FIXTURE.value is not None):
+    check_list("parts", CHOSEN_PARTS.value, PARTS)
+    check_list("dtypes", CHOSEN_DTYPES.value, DTYPES)
+    if FIXTURE.value is not None and (
+        CHOSEN_PARTS.value != ["stages"] or WRITE_FIXTURE.value is not None
+    ):
         raise UserError("--fixture has numbers for --parts=stages only: use --reference for more")
     for flag, values in (("batch_sizes", BATCH_SIZES.value), ("seeds", SEEDS.value)):
         if not values or not all(value.isdigit() and int(value) for value in values):
             raise UserError(f"--{flag}={','.join(values)}: use positive numbers, like 16,32")
-    if "independent" in PART.value and len(set(SEEDS.value)) < 2:
+    if "independent" in CHOSEN_PARTS.value and len(set(SEEDS.value)) < 2:
         raise UserError("--seeds: name at least two, a deviation needs them")
 
 

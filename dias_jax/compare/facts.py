@@ -19,7 +19,7 @@ def list_facts(arguments, reference=None):
     lines = [
         f"Command: python -m dias_jax.compare {shlex.join(arguments)}".strip(),
         f"Versions: Python {platform.python_version()}, {', '.join(versions)}",
-        f"Device: {', '.join(devices(reference))}; {len(os.sched_getaffinity(0))} CPU threads",
+        f"Device: {', '.join(devices(reference))}; {cpu_threads()} CPU threads",
     ]
     if reference is not None:
         lines.append(f"Reference: {checkout_name(reference)}")
@@ -37,6 +37,12 @@ def devices(reference):
 
     theirs = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return [f"ours {ours.device_kind}", f"reference {theirs}"]
+
+
+def cpu_threads():
+    """How many of the processor's threads this process may use."""
+    is_told = hasattr(os, "sched_getaffinity")  # on Linux
+    return len(os.sched_getaffinity(0)) if is_told else os.cpu_count()
 
 
 def cpu_name():

@@ -1,14 +1,15 @@
 """Peak memory of a pass, measured in a process of its own.
 
 On a CPU it is the resident memory of that process: its peak during two steps, less what it was
-before weights were handed over, both read from the operating system in the same way for both
+before weights were handed over, read from the operating system in the same way for both
 implementations. So it counts weights, optimiser, intermediate results and programs, but not the
-libraries, nor the memory that compiling takes for a moment. On a GPU it is the largest amount that
-the implementation's own allocator has handed out.
+libraries, nor what compiling took for a moment: that is handed back before. On a GPU it is the
+largest amount that the implementation's own allocator has handed out.
 """
 
+import ctypes
+import gc
 import multiprocessing
-import os
 import pathlib
 import re
 from concurrent.futures import ProcessPoolExecutor
@@ -55,7 +56,6 @@ def our_peak(name, pair, dtype, batch_size):
 
 def their_peak(name, pair, dtype, batch_size):
     """Peak bytes of this process while the reference runs."""
-    os.environ["JAX_PLATFORMS"] = "cpu"  # what the case needs of JAX is not to be on the GPU
     import_reference(pair.reference)
     import torch
 
@@ -75,12 +75,21 @@ def resident_growth(run, before):
     if before is None:
         return None
     run(1)
+    return_freed()
     try:
         FORGET.write_text("5")  # the peak so far
     except OSError:
         return None
     run(STEPS)
     return resident("VmHWM") - before
+
+
+def return_freed():
+    """Give the system back what is free but kept for later, where the C library can (glibc)."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def resident(field):

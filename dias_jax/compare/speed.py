@@ -23,18 +23,18 @@ HEADER = [
     "peak GiB, reference",
 ]
 STEPS_PER_TIMING = {"cpu": 1, "gpu": 10, "tpu": 10}  # an accelerator is not waited for each step
-TEXT = """A ratio above one means that ours is faster. The two take turns in one process, so that
-what else the machine does meets both; speeds are of the median time, the ratio is the median of
-those of each turn. A training step is forward, losses, backward, clipping and Adam; evaluation is
-forward and segmentation. Data are in memory.
-
-Peak memory is measured for each line and each implementation in a process of its own: on a CPU the
-resident memory at the peak of two steps, less that before the weights were handed over (weights,
-optimiser, intermediate results and programs count, libraries do not); on a GPU what the
-implementation's own allocator has handed out at most. XLA's includes what it takes to choose
-programs."""
+SPEED_TEXT = """A ratio above one means that ours is faster. The two take turns in one process, so
+that what else the machine does meets both; speeds are of the median time, the ratio is the median
+of those of each turn. On a machine that is busy otherwise the spread is large. A training step is
+forward, losses, backward, clipping and Adam; evaluation is forward and segmentation. Images are in
+memory.""".replace("\n", " ")
+MEMORY_TEXT = """Peak memory is measured for each line and each implementation in a process of its
+own. On a CPU: resident memory at the peak of two steps, less that before weights were handed over,
+so weights, optimiser, intermediate results and programs count, libraries do not. On a GPU: what
+the implementation's own allocator has handed out at most; XLA's includes what it takes to choose
+programs.""".replace("\n", " ")
 HALF_TEXT = """bfloat16 of the reference is PyTorch's autocast: bfloat16 on a CPU, on a GPU float16
-with loss scaling, as it is trained."""
+with loss scaling, as it is trained.""".replace("\n", " ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +81,10 @@ def compare_speed(pair, dtypes, batch_sizes, repeats, trace=None):
         ("Speed: ratio over batch size; bars from the smallest to the largest", plot_ratios),
         ("Peak memory over batch size", plot_memory),
     ]
-    text = " ".join([TEXT, HALF_TEXT] if "bfloat16" in dtypes else [TEXT]).replace("\n\n", "\0")
+    texts = [SPEED_TEXT, MEMORY_TEXT] + [HALF_TEXT] * ("bfloat16" in dtypes)
     return Section(
         "Speed",
-        text.replace("\n", " ").replace("\0", "\n\n"),
+        "\n\n".join(texts),
         [Table(HEADER, [line.cells() for line in measured])],
         [(caption, plot(measured)) for caption, plot in figures],
     )

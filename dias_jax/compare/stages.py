@@ -4,7 +4,7 @@ import numpy as np
 
 from dias_jax.compare import ours
 from dias_jax.compare.report import Section, Table
-from dias_jax.compare.stages_plot import plot_differences
+from dias_jax.compare.stages_plot import SMALLEST, plot_differences
 from dias_jax.compare.table import ZERO_GRADIENT, Difference, differences
 
 HEADER = [
@@ -60,7 +60,10 @@ def compare_stages(our_passes, their_passes):
         Table(HEADER, [row.cells() for row in rows], caption=name) for name, rows in found.items()
     ]
     figure = plot_differences({name: floats(rows) for name, rows in found.items()})
-    caption = "Relative difference of every stage: the largest (filled) and the mean (hollow)"
+    caption = (
+        "Relative difference of every stage: the largest (filled) and the mean (hollow); "
+        f"equal numbers stand at {SMALLEST:g}"
+    )
     return Section("Stages", TEXT, [summary, *tables], [(caption, figure)])
 
 

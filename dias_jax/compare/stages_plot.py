@@ -22,7 +22,8 @@ def plot_differences(passes):
     for axis, prefix in zip(axes, shown):
         draw_panel(axis, passes, prefix, stages[prefix])
         axis.set_title(PANELS[prefix], fontsize=10)
-    axes[0].legend(fontsize=7)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
     return figure
 
 

@@ -1,10 +1,9 @@
 """The reference's training step and evaluation pass, to be timed."""
 
-import os
-
 import torch
 import torch.nn.functional as F
 
+from dias_jax.compare.facts import cpu_threads
 from dias_jax.compare.their_optimizer import DEVICE, Optimizer, allow_tf32
 from dias_jax.compare.theirs import losses, to_torch_images
 
@@ -13,7 +12,7 @@ DISTILLATION_WEIGHT = 0.5
 
 def prepare(name, case, wrapper, dtype):
     """-> a function that runs the pass of that name `count` times and waits."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))  # as many as XLA takes
+    torch.set_num_threads(cpu_threads())  # as many as XLA takes
     allow_tf32(True)
     optimizer = Optimizer(wrapper, case.learning_rate, dtype)
     return PASSES[name](wrapper, to_torch_images(case.images), optimizer)

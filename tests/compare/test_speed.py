@@ -1,5 +1,7 @@
 """Speed and memory: what is made of the timings, and that memory is measured."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from dias_jax.compare.memory import STATUS, measure_peak, resident, resident_gro
 from dias_jax.compare.pair import Pair
 from dias_jax.compare.speed import HEADER, Measurement, take_turns
 from dias_jax.compare.speed_plot import plot_memory, plot_ratios
+from dias_jax.errors import UserError
 
 MEGABYTE = 2**20
 needs_linux = pytest.mark.skipif(not STATUS.exists(), reason="needs /proc of Linux")
@@ -61,6 +64,18 @@ def test_what_only_the_first_step_takes_does_not_count():
             np.ones(next(sizes) * MEGABYTE, np.uint8)
 
     assert resident_growth(run, resident("VmRSS")) < 100 * MEGABYTE
+
+
+class Fatal:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_process_that_was_ended_is_reported_in_one_line():
+    with pytest.raises(UserError, match="batch size 7 .* smaller --batch_sizes"):
+        measure_peak("ours", "training", Fatal(), "float32", 7)
 
 
 @needs_linux
