@@ -18,7 +18,6 @@ from dias_jax.interop.tensors import (
 )
 from dias_jax.models.backbone import VisionTransformer
 
-
 MODEL_PREFIX = re.compile(r"^(dinov2|dinov2_with_registers)\.")  # inside a larger model
 SWIGLU = re.compile(r"mlp\.(w12|w3|weights_in|weights_out)\.")  # of the giant models
 
