@@ -63,13 +63,18 @@ def save_config(config, workdir):
     (folder / FILE_NAME).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
+def holds_config(workdir):
+    """Whether `workdir` is that of a run."""
+    return (pathlib.Path(workdir) / FILE_NAME).is_file()
+
+
 def load_config(workdir):
     """The config of a work directory; backbone weights that lie in it are found there.
 
     Raises UserError where there is no config.
     """
     path = pathlib.Path(workdir) / FILE_NAME
-    if not path.is_file():
+    if not holds_config(workdir):
         raise UserError(f"{path} does not exist: --workdir must name a training run's directory")
     config = complete(json.loads(path.read_text()))
     weights = config.model.backbone.weights
@@ -91,7 +96,7 @@ def flatten(config, prefix=""):
 
 def check_continuation(config, workdir):
     """Raise UserError when `workdir` holds a run whose config computes something else."""
-    if not (pathlib.Path(workdir) / FILE_NAME).is_file():
+    if not holds_config(workdir):
         return
     before, now = flatten(load_config(workdir).to_dict()), flatten(config.to_dict())
     for key in sorted(before.keys() | now.keys()):
