@@ -30,12 +30,17 @@ def parse_flags(arguments):
     return rest
 
 
+def read_early(**defaults):
+    """Flags that are needed before absl parses, since it must know the config by then."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", default=default)
+    return parser.parse_known_args()[0]
+
+
 def define_run_flags():
     """--workdir of a run or --model that ships, and --config.KEY=VALUE on top of its config."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--workdir")
-    parser.add_argument("--model", default="shapes")
-    early = parser.parse_known_args()[0]  # absl needs the config before it parses
+    early = read_early(workdir=None, model="shapes")
     flags.DEFINE_string("workdir", None, "directory of a training run")
     flags.DEFINE_string("model", "shapes", "checkpoint of the package, where no run is named")
     config = shipped_config(early.model) if early.workdir is None else load_config(early.workdir)

@@ -28,6 +28,10 @@ POSITIVE_KEYS = (
     "model.num_slots",
     "model.num_iterations",
     "model.token_stride",
+    "model.backbone.position_grid",
+    "model.backbone.width",
+    "model.backbone.patch_size",
+    "model.backbone.depth",
     "evaluation.every",
 )
 
@@ -48,17 +52,35 @@ CHOICES = {
 
 
 def save_config(config, workdir):
-    """Write `config` to config.json in `workdir`."""
-    path = pathlib.Path(workdir) / FILE_NAME
-    path.write_text(json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n")
+    """Write `config` to config.json in `workdir`.
+
+    Backbone weights inside `workdir` are named relative to it, so that it may be moved.
+    """
+    values, folder = config.to_dict(), pathlib.Path(workdir).resolve()
+    weights = pathlib.Path(values["model"]["backbone"]["weights"]).resolve()
+    if weights.is_file() and weights.is_relative_to(folder):
+        values["model"]["backbone"]["weights"] = str(weights.relative_to(folder))
+    (folder / FILE_NAME).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def holds_config(workdir):
+    """Whether `workdir` is that of a run."""
+    return (pathlib.Path(workdir) / FILE_NAME).is_file()
 
 
 def load_config(workdir):
-    """The config of a work directory. Raises UserError where there is none."""
+    """The config of a work directory; backbone weights that lie in it are found there.
+
+    Raises UserError where there is no config.
+    """
     path = pathlib.Path(workdir) / FILE_NAME
-    if not path.is_file():
+    if not holds_config(workdir):
         raise UserError(f"{path} does not exist: --workdir must name a training run's directory")
-    return complete(json.loads(path.read_text()))
+    config = complete(json.loads(path.read_text()))
+    weights = config.model.backbone.weights
+    if weights and (path.parent / weights).is_file():
+        config.model.backbone.weights = str(path.parent / weights)
+    return config
 
 
 def flatten(config, prefix=""):
@@ -74,7 +96,7 @@ def flatten(config, prefix=""):
 
 def check_continuation(config, workdir):
     """Raise UserError when `workdir` holds a run whose config computes something else."""
-    if not (pathlib.Path(workdir) / FILE_NAME).is_file():
+    if not holds_config(workdir):
         return
     before, now = flatten(load_config(workdir).to_dict()), flatten(config.to_dict())
     for key in sorted(before.keys() | now.keys()):

@@ -38,11 +38,15 @@ def get_config():
 
     config.model.backbone = ConfigDict()
     config.model.backbone.name = "dinov2_vits14_reg4"  # or vitb14, vitl14, without _reg4;
-    # or "patch_colours", which needs no weights
+    # or "vision_transformer" of the sizes below; or "patch_colours", which needs no weights
     config.model.backbone.weights = "dinov2_vits14_reg4.safetensors"  # file, or "random"
     config.model.backbone.input_scale = 0.875  # bicubic resize first: 256 -> 224 pixels
-    config.model.backbone.width = 32  # of patch_colours only: C
-    config.model.backbone.patch_size = 8  # of patch_colours only: pixels
+    config.model.backbone.position_grid = 37  # side of the stored grid; not of patch_colours
+    config.model.backbone.width = 32  # C; like the others below not of dinov2_*
+    config.model.backbone.patch_size = 8  # pixels
+    config.model.backbone.depth = 12  # blocks; this and the others of vision_transformer only
+    config.model.backbone.heads = 4
+    config.model.backbone.num_registers = 4
 
     config.model.reinit = ConfigDict()  # threshold 0 and no iteration: the released model
     config.model.reinit.threshold = 0.12  # slots of smaller 1 - cosine merge; SOLV's value

@@ -12,6 +12,8 @@ COMMANDS = (
     "dias_jax.segment",
     "dias_jax.gallery",
     "dias_jax.compare",
+    "dias_jax.convert",
+    "dias_jax.weights",
     "data_pipelines.prepare",
     "data_pipelines.preview",
     "experiments.baselines",
@@ -117,6 +119,8 @@ def assert_one_line(result, *words):
         ("dias_jax.train", ["--config=experiments/shapes.py", "--config.slots=3"], ["slots"]),
         ("dias_jax.train", ["--config=experiments/coco.py", "--workdir=x"], ["coco", "prepare"]),
         ("dias_jax.evaluate", ["--workdir=nowhere"], ["nowhere"]),
+        ("dias_jax.convert", ["nowhere.pth", "x"], ["nowhere.pth", "does not exist"]),
+        ("dias_jax.convert", ["nowhere.pth"], ["SRC", "DST"]),
         ("dias_jax.segment", ["--workdir=nowhere", "--out=x", "y.png"], ["nowhere"]),
     ],
 )

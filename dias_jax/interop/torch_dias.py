@@ -1,12 +1,27 @@
-"""Checkpoints of the PyTorch reference, in both directions."""
+"""Checkpoints of the PyTorch reference, in both directions.
 
-from dias_jax.interop.dinov2 import backbone_from_torch, backbone_to_torch, count_layers
+All its published revisions write the same names and shapes.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from dias_jax.errors import UserError
+from dias_jax.interop.dinov2 import (
+    backbone_from_torch,
+    backbone_to_torch,
+    count_layers,
+    vision_transformer,
+)
 from dias_jax.interop.tensors import (
     Entry,
+    check_shapes,
     linear,
     norm,
     read_tensors,
-    refuse_leftovers,
+    shapes_of,
     to_jax,
     to_torch,
     write_tensors,
@@ -18,7 +33,13 @@ from dias_jax.models.dias import DIAS
 from dias_jax.models.initializer import SeparateGaussian, SharedGaussian
 from dias_jax.models.projector import Projector
 
-BACKBONE = "m.encode_backbone.1."
+ROOT = "m."
+BACKBONE = f"{ROOT}encode_backbone.1."
+QUERY, HIDDEN = "m.aggregat.proj_q.weight", "m.aggregat.ffn.0.weight"
+MEAN, POSITIONS = "m.initializ.mean", "m.decode.posit_embed._pe"
+LAYERS = "m.decode.backbone.layers"
+# Tensors that tell widths, and their number of axes.
+TELLING = {QUERY: 2, HIDDEN: 2, MEAN: 3, POSITIONS: 3}
 
 
 def decoder_entries(num_layers):
@@ -69,53 +90,103 @@ def trained_entries(num_layers, is_shared):
     return entries + decoder_entries(num_layers)
 
 
+def model_entries(model):
+    """Entries of everything that is trained in `model`."""
+    is_shared = isinstance(model.initializer, SharedGaussian)
+    return trained_entries(model.decoder.num_layers, is_shared)
+
+
+def with_root(tensors):
+    """The same tensors under names that begin with the reference's wrapper."""
+    if any(name.startswith(ROOT) for name in tensors):
+        return tensors
+    return {ROOT + name: value for name, value in tensors.items()}
+
+
+def check_heads(heads, width, argument):
+    """Raise UserError where `heads` do not divide the width."""
+    if heads < 1 or width % heads:
+        raise UserError(f"{argument}={heads} does not divide the width {width}: give another")
+
+
+def variable_shapes(model):
+    """What variables a model has: {"params", "backbone"} of shapes."""
+    patch, num_tokens = model.backbone.patch_size, model.decoder.num_tokens
+    images = jnp.zeros((1, patch, num_tokens * patch, 3))  # any image of so many patches
+    keys = dict.fromkeys(("params", "slots", "decoder"), jax.random.key(0))
+    return jax.eval_shape(model.clone(input_scale=1.0).init, keys, images)
+
+
+def torch_shapes(entries, model):
+    """{name: shape} of the trained tensors of `model`."""
+    blank = jax.tree.map(
+        lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), variable_shapes(model)["params"]
+    )
+    return shapes_of(to_torch(entries, blank))
+
+
+def read_model(tensors, transformer, num_slots, decoder_heads, source):
+    """The model whose trained tensors these are, on its backbone. Raises UserError without one."""
+    for name, axes in TELLING.items():
+        if name not in tensors or tensors[name].ndim != axes:
+            found = shapes_of(tensors).get(name, "missing")
+            raise UserError(f"{source}: tensor {name} must have {axes} axes but is {found}")
+    num_layers = count_layers(tensors, LAYERS)
+    if num_layers == 0:
+        raise UserError(f"{source}: no tensor begins with {LAYERS}.0: not a checkpoint of DIAS")
+    check_heads(transformer.heads, transformer.width, "backbone_heads")
+    check_heads(decoder_heads, transformer.width, "decoder_heads")
+    width, num_gaussians = tensors[QUERY].shape[0], tensors[MEAN].shape[1]
+    is_shared = num_gaussians == 1
+    return DIAS(
+        backbone=transformer,
+        projector=Projector(),
+        initializer=SharedGaussian(num_slots, width)
+        if is_shared
+        else SeparateGaussian(num_gaussians, width),
+        aggregator=SlotAttention(width, tensors[HIDDEN].shape[0]),
+        decoder=RandomOrderDecoder(tensors[POSITIONS].shape[1], num_layers, decoder_heads),
+    )
+
+
 def load_torch_dias(path, num_slots=7, backbone_heads=6, decoder_heads=4):
     """Model and variables from a checkpoint in the released layout.
 
     Widths and depths are read off the checkpoint; the three numbers it does not hold are
-    arguments. -> (DIAS, {"params", "backbone"}). Raises UserError when the file is missing, a
-    tensor is missing or a tensor has no place in the model.
+    arguments. -> (DIAS, {"params", "backbone"}), float32. Names may lack the leading `m.` and may
+    carry what DataParallel and torch.compile add. Raises UserError when the file is missing or
+    damaged, heads do not divide their width, or naming all tensors that are missing, have no place
+    in the model or a wrong shape.
     """
-    tensors = read_tensors(path)
+    tensors = with_root(read_tensors(path))
     inside = [name for name in tensors if name.startswith(BACKBONE)]
-    backbone_tensors = {name[len(BACKBONE) :]: tensors.pop(name) for name in inside}
-    backbone = backbone_from_torch(backbone_tensors, path)
-    refuse_leftovers(backbone_tensors, path)
-    num_layers = count_layers(tensors, "m.decode.backbone.layers")
-    is_shared = "m.initializ.mean" in tensors and tensors["m.initializ.mean"].shape[1] == 1
-    params = to_jax(trained_entries(num_layers, is_shared), tensors, path)
-    refuse_leftovers(tensors, path)
-    aggregator, decoder = params["aggregator"], params["decoder"]
-    width = aggregator["query"]["kernel"].shape[1]
-    gaussian = SharedGaussian if is_shared else SeparateGaussian
-    num_slots = num_slots if is_shared else len(params["initializer"]["mean"])
-    patch = backbone["patch_embedding"]["kernel"]
-    model = DIAS(
-        backbone=VisionTransformer(
-            width=patch.shape[1],
-            depth=count_layers([name.replace("_", ".") for name in backbone], "block"),
-            heads=backbone_heads,
-            num_registers=len(backbone["prefix"]) - 1,
-            patch_size=round((patch.shape[0] / 3) ** 0.5),
-            position_grid=round(len(backbone["positions"]) ** 0.5),
-        ),
-        projector=Projector(),
-        initializer=gaussian(num_slots, width),
-        aggregator=SlotAttention(width, aggregator["mlp"]["hidden"]["kernel"].shape[1]),
-        decoder=RandomOrderDecoder(len(decoder["positions"]), num_layers, decoder_heads),
+    if not inside:
+        raise UserError(f"{path}: no tensor begins with {BACKBONE}: not a checkpoint of DIAS")
+    backbone = backbone_from_torch(
+        {name[len(BACKBONE) :]: tensors.pop(name) for name in inside}, f"{path}, {BACKBONE}*"
     )
-    return model, {"params": params, "backbone": {"params": backbone}}
+    transformer = vision_transformer(backbone, backbone_heads)
+    model = read_model(tensors, transformer, num_slots, decoder_heads, path)
+    entries = model_entries(model)
+    check_shapes(shapes_of(tensors), torch_shapes(entries, model), path)
+    return model, {"params": to_jax(entries, tensors, path), "backbone": {"params": backbone}}
 
 
 def save_torch_dias(model, variables, path):
     """Write variables as a checkpoint that the PyTorch reference loads; the inverse of loading.
 
-    The suffix decides the format (.pth needs torch, .safetensors does not). Raises UserError on
-    parameters that have no place in the released layout.
+    The suffix decides the format (.pth needs torch, .safetensors does not). Raises UserError when
+    the backbone is no VisionTransformer, or naming all variables that are missing, have no place
+    in the model or a wrong shape.
     """
-    params = variables["params"]
-    is_shared = params["initializer"]["mean"].ndim == 1
-    tensors = to_torch(trained_entries(model.decoder.num_layers, is_shared), params)
+    if not isinstance(model.backbone, VisionTransformer):
+        raise UserError(
+            f"{path}: the reference has no backbone {type(model.backbone).__name__}, so a model "
+            "that was trained on one cannot run there"
+        )
+    found, expected = (flatten_dict(x, sep="/") for x in (variables, variable_shapes(model)))
+    check_shapes(shapes_of(found), shapes_of(expected), path)
+    tensors = to_torch(model_entries(model), variables["params"])
     backbone = backbone_to_torch(variables["backbone"]["params"], model.backbone.patch_size)
     tensors |= {BACKBONE + name: value for name, value in backbone.items()}
     write_tensors(path, tensors)

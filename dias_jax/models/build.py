@@ -14,6 +14,13 @@ from dias_jax.models.projector import Projector
 # Published DINOv2 sizes: width, depth, heads.
 VIT_SIZES = {"vits14": (384, 12, 6), "vitb14": (768, 12, 12), "vitl14": (1024, 24, 16)}
 REGISTERS = {"": 0, "_reg4": 4}
+# And the sizes by name, with registers and patch.
+DINOV2 = {
+    f"dinov2_{size}{registers}": (*VIT_SIZES[size], REGISTERS[registers], 14)
+    for size in VIT_SIZES
+    for registers in REGISTERS
+}
+OTHER_BACKBONES = ("vision_transformer", "patch_colours")
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 INITIALIZERS = {"shared": SharedGaussian, "separate": SeparateGaussian}
 
@@ -26,20 +33,27 @@ def choose(options, value, key):
     return options[value]
 
 
+def backbone_sizes(config):
+    """VisionTransformer sizes of config.model.backbone: width, depth, heads, registers, patch.
+
+    Raises UserError on an unknown name.
+    """
+    if config.name == "vision_transformer":
+        return config.width, config.depth, config.heads, config.num_registers, config.patch_size
+    options = DINOV2 | dict.fromkeys(OTHER_BACKBONES)
+    return choose(options, config.name, "model.backbone.name")
+
+
 def build_backbone(config):
     """The frozen backbone of config.model.backbone."""
     dtype = choose(DTYPES, config.dtype, "model.dtype")
-    name = config.backbone.name
-    if name == "patch_colours":
+    if config.backbone.name == "patch_colours":
         return PatchColours(config.backbone.width, config.backbone.patch_size)
-    transformers = {
-        f"dinov2_{size}{registers}": (*VIT_SIZES[size], REGISTERS[registers])
-        for size in VIT_SIZES
-        for registers in REGISTERS
-    }
-    options = transformers | {"patch_colours": ()}
-    width, depth, heads, num_registers = choose(options, name, "model.backbone.name")
-    return VisionTransformer(width, depth, heads, num_registers, dtype=dtype)
+    width, depth, heads, num_registers, patch_size = backbone_sizes(config.backbone)
+    if heads < 1 or width % heads:
+        raise UserError(f"config.model.backbone.heads={heads} does not divide the width {width}")
+    grid = config.backbone.position_grid
+    return VisionTransformer(width, depth, heads, num_registers, patch_size, grid, dtype)
 
 
 def build(config):
@@ -50,7 +64,7 @@ def build(config):
     dtype = choose(DTYPES, config.dtype, "model.dtype")
     initializer = choose(INITIALIZERS, config.initializer, "model.initializer")
     width, backbone = config.slot_width, build_backbone(config)
-    if backbone.width % config.decoder.heads:
+    if config.decoder.heads < 1 or backbone.width % config.decoder.heads:
         raise UserError(
             f"config.model.decoder.heads={config.decoder.heads} does not divide the feature "
             f"width {backbone.width}"

@@ -26,14 +26,23 @@ def load_backbone(config, expected):
         return None, f"random, seed {config.seed}"
     if not pathlib.Path(path).is_file():
         raise UserError(
-            f'weight file "{path}" does not exist: put a DINOv2 checkpoint of '
-            f"{config.model.backbone.name} there, name another with "
-            "--config.model.backbone.weights=FILE, or say =random"
+            f'weight file "{path}" does not exist: {how_to_get(config.model.backbone.name)}name '
+            "another with --config.model.backbone.weights=FILE, or say =random"
         )
     params = load_dinov2(path)
     check_same_shapes(params, expected, path)
-    digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-    return params, f"sha256:{digest}"
+    return params, f"sha256:{sha256(path)}"
+
+
+def how_to_get(name):
+    """The remedy of a missing weight file, where there is one to download."""
+    return f"python -m dias_jax.weights {name} downloads it; " if name.startswith("dinov2") else ""
+
+
+def sha256(path):
+    """The hexadecimal sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_same_shapes(params, expected, path):
@@ -43,6 +52,6 @@ def check_same_shapes(params, expected, path):
     for name in sorted(found.keys() | wanted.keys()):
         if found.get(name) != wanted.get(name):
             raise UserError(
-                f"{path} does not fit config.model.backbone.name: {name} is {found.get(name)} "
-                f"in the file and {wanted.get(name)} in the model"
+                f"{path} does not fit config.model.backbone (name, position_grid): {name} is "
+                f"{found.get(name)} in the file and {wanted.get(name)} in the model"
             )
