@@ -76,6 +76,7 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
         (["--reference=x", "--parts=stages,looks"], "looks"),
         (["--reference=x", "--parts=speed", "--batch_sizes=16,many"], "many"),
         (["--reference=no_such_place"], "no_such_place"),
+        (["--reference=x", "--parts=independent", "--seeds=42"], "at least two"),
         ([f"--fixture={GOLDEN}", "--parts=stages,speed"], "--parts=stages"),
     ],
 )
@@ -106,7 +107,8 @@ def test_all_parts_run(checkout, run_module, tmp_path):
         "dias_jax.compare",
         f"--reference={checkout}",
         "--size=tiny",
-        "--parts=stages,training,speed",
+        "--parts=stages,metrics,training,speed",
+        "--samples=30",
         "--images=3",
         "--steps=3",
         "--repeats=2",
@@ -115,13 +117,22 @@ def test_all_parts_run(checkout, run_module, tmp_path):
         f"--out={tmp_path}",
     )
     report = (tmp_path / "report.md").read_text()
-    for title in ("## Stages", "## Training", "## Speed"):
+    for title in ("## Stages", "## Metrics", "## Training", "## Speed"):
         assert title in result.stdout and title in report
     assert max(relative_differences(result.stdout)) < 1e-4
     check_drifts(result.stdout)
+    check_metrics(result.stdout)
     assert "not measured" not in result.stdout
     assert list(tmp_path.rglob("*.xplane.pb"))
-    assert len(list((tmp_path / "report_files").glob("*.png"))) == 4
+    assert len(list((tmp_path / "report_files").glob("*.png"))) == 5
+
+
+def check_metrics(output):
+    """Eight metrics of 30 samples, in percent, of which no sample's differs."""
+    lines = [line.strip("| ").split(" | ") for line in output.splitlines()]
+    rows = [cells for cells in lines if cells[0] in ("decoder", "aggregator")]
+    assert len(rows) == 8 and {cells[2] for cells in rows} == {"30"}
+    assert all(float(cells[-1]) < 1e-2 for cells in rows)
 
 
 def check_drifts(output):

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from dias_jax.compare.independent import keep, section
+from dias_jax.compare.independent import compare_independent, keep, section
 from dias_jax.compare.metrics import COLUMNS
+from dias_jax.compare.reference import import_reference
 from dias_jax.errors import UserError
-from experiments import shapes_side_by_side
+from experiments import base, shapes_side_by_side
 
 
 def result(value):
@@ -58,3 +59,20 @@ def test_the_recipe_is_one_that_the_reference_can_follow():
     assert np.sqrt(config.model.decoder.num_tokens) == (
         config.data.image_size / config.model.backbone.patch_size
     )
+
+
+def test_both_are_trained_and_evaluated(checkout, tiny_config, tmp_path):
+    import_reference(checkout)
+    config = base.released(tiny_config.unlock())
+    config.update_from_flattened_dict({"steps": 4, "evaluation.every": 4})
+    found = compare_independent(config, [1, 2], tmp_path)
+    numbers = [row[2:4] for row in found.tables[0].rows]
+    assert len(numbers) == 8 and all("nan" not in cell for cells in numbers for cell in cells)
+    losses = [
+        json.loads((tmp_path / name / seed / "result.json").read_text())["losses"]
+        for name in ("ours", "reference")
+        for seed in ("1", "2")
+    ]
+    assert all([step for step, _ in curve] == [2, 4] for curve in losses)
+    first_losses = [curve[0][1] for curve in losses]
+    assert len(set(first_losses)) == 4 and max(first_losses) < 2 * min(first_losses)
