@@ -37,7 +37,7 @@ class Draws:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One comparison: an evaluation pass and training steps on the same images."""
+    """One comparison: an evaluation pass and training steps."""
 
     model: DIAS
     variables: Any

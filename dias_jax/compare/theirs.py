@@ -42,16 +42,23 @@ def evaluate(case, wrapper):
 
 
 def train(case, wrapper, dtype="float32"):
-    """Consecutive optimiser steps: yields {stage: numpy array} of each, like `ours.train`."""
+    """Consecutive optimiser steps: yields {stage: numpy array} of each, like `ours.train`.
+
+    A step that overflows in float16 halves the loss scale and is taken again.
+    """
     network, optimizer = wrapper.m.train(), Optimizer(wrapper, case.learning_rate, dtype)
     for images, draws in case.training_steps():
-        with handed_in(draws), optimizer.autocast:
-            outputs = network(to_torch_images(images))
-            stages = losses(outputs, case.distillation_weight)
+        has_overflown = True
+        while has_overflown:
+            scale = optimizer.scaler.get_scale()
+            with handed_in(draws), optimizer.autocast:
+                outputs = network(to_torch_images(images))
+                stages = losses(outputs, case.distillation_weight)
+            optimizer.backward(stages["loss"])
+            gradients = copies({name: p.grad for name, p in optimizer.trained.items()})
+            stages["gradient_norm"] = optimizer.step()
+            has_overflown = optimizer.scaler.get_scale() < scale
         stages |= describe(outputs)
-        optimizer.backward(stages["loss"])
-        gradients = copies({name: p.grad for name, p in optimizer.trained.items()})
-        stages["gradient_norm"] = optimizer.step()
         parameters = copies(optimizer.trained)
         yield (
             to_numpy({name: value.float() for name, value in stages.items()})

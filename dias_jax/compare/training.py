@@ -25,8 +25,9 @@ rounding.""".replace("\n", " ")
 HALF_TEXT = """How large may the drift be in half precision? The yardsticks are each
 implementation's own runs: bfloat16 against float32. A difference between the implementations that
 is no larger is half precision's own doing. Ours computes in bfloat16; the reference under PyTorch's
-autocast, in bfloat16 on a CPU, and on a GPU in float16 with its loss scaling, which skips steps
-that overflow (their gradient norm is inf or nan).""".replace("\n", " ")
+autocast, in bfloat16 on a CPU, and on a GPU in float16 with its loss scaling. It would skip a step
+that overflows; here it takes it again with a smaller scale, so that both take the same
+steps.""".replace("\n", " ")
 
 
 @dataclasses.dataclass

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from dias_jax.compare import reference
-from dias_jax.compare.case import build_case, compute_in, image_size, tiny_model
+from dias_jax.compare.case import build_case, compute_in, full_model, image_size, tiny_model
 from dias_jax.compare.fixture import read_fixture
 from dias_jax.errors import UserError
+from dias_jax.models import build
+from experiments import base
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "tiny.npz"
 
@@ -43,6 +45,9 @@ def test_any_dtype_computes_with_the_same_variables():
     assert half.model.decoder.dtype == half.model.backbone.dtype == jnp.bfloat16
     assert compute_in(half.model, "float32") == first.model
     chex.assert_trees_all_equal(first.variables, half.variables)
+    config = base.released(base.get_config()).model
+    config.dtype = "bfloat16"
+    assert compute_in(full_model(), "bfloat16") == build(config)
 
 
 def test_a_file_that_is_no_fixture_is_named(tmp_path):
