@@ -148,6 +148,8 @@ def backbone_to_torch(params, patch_size):
     }
     if len(prefix) > 1:
         tensors[TIMM.registers] = prefix[None, 1:]
+    else:  # timm's models without registers have a position for the class token: ours is in it
+        tensors[TIMM.positions] = np.pad(tensors[TIMM.positions], ((0, 0), (1, 0), (0, 0)))
     return tensors | to_torch(block_entries(len(params)), params)
 
 

@@ -8,7 +8,7 @@ import re
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from dias_jax.errors import UserError
 
@@ -101,7 +101,7 @@ def write_tensors(path, tensors):
     incomplete = path.with_name(f"incomplete.{path.name}")
     try:
         if path.suffix == ".safetensors":
-            save_file(tensors, incomplete)
+            incomplete.write_bytes(save(tensors))  # save_file would hide it from the group
         elif path.suffix in TORCH_SUFFIXES:
             torch = import_torch(path)
             state = {name: torch.tensor(value) for name, value in tensors.items()}

@@ -73,6 +73,14 @@ def test_layouts_load_to_the_same_parameters(params, tensors, write, layout):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), loaded, params)
 
 
+def test_without_registers_the_class_token_has_a_position_in_timms_layout(params, write):
+    params = params | {"prefix": params["prefix"][:1]}
+    tensors = backbone_to_torch(params, 14)
+    assert tensors["pos_embed"].shape == (1, 26, 24) and "reg_token" not in tensors
+    loaded = load_dinov2(write({name: np.ascontiguousarray(x) for name, x in tensors.items()}))
+    jax.tree.map(np.testing.assert_array_equal, loaded, params)
+
+
 @pytest.mark.parametrize("prefix", ["", "dinov2.", "dinov2_with_registers."])
 def test_hugging_face_computes_the_same(hugging_face, write, prefix):
     tensors, image, features = hugging_face
