@@ -235,6 +235,9 @@ def test_the_command(run_module, tmp_path):
     result = run_module("dias_jax.convert", tmp_path / "run", tmp_path / "copy.safetensors")
     assert "note: " in result.stdout and not result.stderr
     assert_same_tensors(load_file(tmp_path / "copy.safetensors"), load_file(CHECKPOINT))
+    command = ("dias_jax.train", f"--workdir={tmp_path / 'run'}")  # with the config it holds
+    result = run_module(*command, "--config.batch_size=7", check=False)
+    assert "holds a run with config.batch_size=32, not 7" in result.stderr
     result = run_module("dias_jax.convert", tmp_path / "run", tmp_path / "run", check=False)
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
 

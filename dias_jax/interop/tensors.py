@@ -25,7 +25,7 @@ def import_torch(path):
     except ImportError as error:
         raise UserError(
             f"{path}: PyTorch files need torch: pip install 'dias_jax[torch]', "
-            "or convert the file to .safetensors"
+            "or use .safetensors instead"
         ) from error
     return torch
 
