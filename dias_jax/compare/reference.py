@@ -105,7 +105,7 @@ def build_transformer(library, model):
             num_heads=ours.heads,
             init_values=1e-5,
             reg_tokens=ours.num_registers,
-            no_embed_class=True,
+            no_embed_class=ours.num_registers > 0,  # as timm has these models
             num_classes=0,
         )
 
@@ -188,9 +188,9 @@ def load_weights(wrapper, tensors):
 
     state = {name: torch.tensor(value) for name, value in tensors.items()}
     positions = f"{BACKBONE}pos_embed"
-    grid = wrapper.m.encode_backbone[1].out_size
-    if state[positions].shape[1] != grid**2:
-        state[positions] = resample_abs_pos_embed(
-            state[positions], [grid, grid], num_prefix_tokens=0
-        )
+    transformer = wrapper.m.encode_backbone[1]
+    grid, num_prefix = transformer.out_size, int(not transformer.no_embed_class)
+    state[positions] = resample_abs_pos_embed(
+        state[positions], [grid, grid], num_prefix_tokens=num_prefix
+    )
     wrapper.load_state_dict(state)
