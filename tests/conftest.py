@@ -1,6 +1,7 @@
 """Small configs and commands that the tests share."""
 
 import functools
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -101,3 +102,17 @@ def shared_golden():
 def shared_data():
     """A function from a name to the folder of that data set's real sample."""
     return functools.partial(find_shared, "data")
+
+
+@pytest.fixture
+def checkout():
+    """A checkout of the PyTorch reference, where one is named and can be run."""
+    from dias_jax.compare import reference  # JAX reads the environment when it is imported
+
+    directory = os.environ.get("DIAS_JAX_REFERENCE")
+    if directory is None:
+        pytest.skip("DIAS_JAX_REFERENCE does not name a checkout of the PyTorch reference")
+    for name in reference.REQUIREMENTS:
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"the PyTorch reference needs {name}")
+    return directory

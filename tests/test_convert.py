@@ -1,7 +1,5 @@
 """Checkpoints of the PyTorch reference become work directories, and the other way round."""
 
-import importlib.util
-import os
 import pathlib
 
 import jax
@@ -240,18 +238,6 @@ def test_the_command(run_module, tmp_path):
     assert "holds a run with config.batch_size=32, not 7" in result.stderr
     result = run_module("dias_jax.convert", tmp_path / "run", tmp_path / "run", check=False)
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
-
-
-@pytest.fixture
-def checkout():
-    """A checkout of the PyTorch reference, where one is named and can be run."""
-    directory = os.environ.get("DIAS_JAX_REFERENCE")
-    if directory is None:
-        pytest.skip("DIAS_JAX_REFERENCE does not name a checkout of the PyTorch reference")
-    for name in reference.REQUIREMENTS:
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"the PyTorch reference needs {name}")
-    return directory
 
 
 def test_a_run_of_ours_gives_its_numbers_in_the_reference(checkout, config, tmp_path):

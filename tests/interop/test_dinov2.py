@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from changes import plus, without
 from safetensors.numpy import save_file
 
 from dias_jax.errors import UserError
@@ -96,14 +97,6 @@ def test_half_precision_becomes_float32(params, tensors, write, dtype):
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(loaded))
     expected = params["positions"].astype(dtype).astype(np.float32)
     np.testing.assert_array_equal(loaded["positions"], expected)
-
-
-def without(*names):
-    return lambda tensors: [tensors.pop(name) for name in names]
-
-
-def plus(name, *shape):
-    return lambda tensors: tensors.update({name: np.zeros(shape, np.float32)})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+from changes import plus, without
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import load_file, save_file
 
@@ -96,14 +97,6 @@ def test_a_gaussian_for_each_slot(tmp_path):
     assert model.initializer == SeparateGaussian(6, 12)
     save_torch_dias(model, variables, tmp_path / "copy.safetensors")
     assert_same_tensors(load_file(tmp_path / "copy.safetensors"), tensors)
-
-
-def without(*names):
-    return lambda tensors: [tensors.pop(name) for name in names]
-
-
-def plus(name, *shape):
-    return lambda tensors: tensors.update({name: np.zeros(shape, np.float32)})
 
 
 @pytest.mark.parametrize(
