@@ -107,7 +107,9 @@ def test_stages_can_be_compared_without_torch(run_module, tmp_path):
     assert "## Stages" in (tmp_path / "report.md").read_text()
 
 
-def test_all_parts_run(checkout, run_module, tmp_path):
+def test_all_parts_run(checkout, run_module, tmp_path, monkeypatch):
+    # Where others use the processor, PyTorch's threads wait for each other for most of the time.
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     result = run_module(
         "dias_jax.compare",
         f"--reference={checkout}",
