@@ -47,11 +47,9 @@ CHOSEN_PARTS = flags.DEFINE_list(
     "parts", ["stages"], "what to compare: stages, metrics, training, speed, independent"
 )
 SIZE = flags.DEFINE_enum("size", "full", list(MODELS), "of the model: as published, or tiny")
-CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "weights in the reference's layout instead of random ones"
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "weights of a run, or of what dias_jax.convert made, instead of random ones"
 )
-WORKDIR = flags.DEFINE_string("workdir", None, "weights of a run trained here instead")
-NUM_SLOTS = flags.DEFINE_integer("num_slots", 7, "of --checkpoint, which does not tell", 1)
 SEED = flags.DEFINE_integer("seed", 0, "of random weights and sampled quantities")
 IMAGES = flags.DEFINE_integer("images", 2, "batch size of stages and training", 1)
 DATA = flags.DEFINE_string("data", "shapes", "data set of metrics: shapes, coco, voc ...")
@@ -118,14 +116,7 @@ def main(arguments):
     check_flags()
     # Both implementations have to fit on one GPU.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    pair = Pair(
-        REFERENCE.value,
-        SIZE.value,
-        SEED.value,
-        CHECKPOINT.value,
-        NUM_SLOTS.value,
-        WORKDIR.value,
-    )
+    pair = Pair(REFERENCE.value, SIZE.value, SEED.value, WORKDIR.value)
     if REFERENCE.value is not None:
         import_reference(REFERENCE.value)  # whatever is missing is said now
     if WRITE_FIXTURE.value is not None:
@@ -145,12 +136,15 @@ def subject():
     """A line of text: which model, with which weights."""
     if FIXTURE.value is not None:
         return f"Model, weights and the reference's numbers: {os.path.basename(FIXTURE.value)}"
-    weights = "random weights"
-    if CHECKPOINT.value is not None:
-        weights = f"weights of {os.path.basename(CHECKPOINT.value)}, {NUM_SLOTS.value} slots"
+    if WORKDIR.value is not None:
+        weights = f"weights of the run {os.path.basename(WORKDIR.value)}, without what is ours only"
+    else:
+        weights = f"{SIZE.value} size, random weights"
     dtypes = ", ".join(CHOSEN_DTYPES.value)
-    size = "" if CHECKPOINT.value is not None else f"{SIZE.value} size, "
-    return f"Model: {size}{weights}, seed {SEED.value}; stages in float32, the rest in {dtypes}"
+    return (
+        f"Model: {weights}, seed {SEED.value}; stages and metrics in float32, training and speed "
+        f"in {dtypes}; independent: experiments/shapes_side_by_side.py in float32"
+    )
 
 
 def check_flags():

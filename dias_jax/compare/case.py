@@ -13,7 +13,6 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data_pipelines import shapes
 from dias_jax.config import load_config
-from dias_jax.interop import load_torch_dias
 from dias_jax.models import DIAS, Reinit, build
 from dias_jax.models.aggregator import SlotAttention
 from dias_jax.models.backbone import VisionTransformer
@@ -165,19 +164,14 @@ def draw_images(indices, size, split="validation"):
     return np.stack([shapes.render(index, split, size)[0] for index in indices])
 
 
-def build_case(
-    size, dtype, batch_size, num_steps, seed, checkpoint=None, num_slots=7, workdir=None
-):
-    """A case of a named size with random weights, of a checkpoint or of a run trained here.
+def build_case(size, dtype, batch_size, num_steps, seed, workdir=None):
+    """A case of a named size with random weights, or of the run in `workdir`.
 
-    Raises UserError on a `checkpoint` that is not in the released layout and on a `workdir` that
-    is not of a run.
+    Raises UserError on a `workdir` that is not of a run.
     """
     if workdir is not None:
         trained = open_run(workdir, load_config(workdir))
         model, variables = as_released(trained.model), trained.variables
-    elif checkpoint is not None:
-        model, variables = load_torch_dias(checkpoint, num_slots)
     else:
         model = MODELS[size]()
         variables = random_variables(model, seed)

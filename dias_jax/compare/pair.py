@@ -23,22 +23,11 @@ class Pair:
     reference: str  # a checkout of the PyTorch repository
     size: str  # one of case.MODELS
     seed: int  # of random weights and sampled quantities
-    checkpoint: str | None = None  # weights in the reference's layout instead of random ones
-    num_slots: int = 7  # of the checkpoint, which does not tell
-    workdir: str | None = None  # a run trained here, instead of both
+    workdir: str | None = None  # a run, or a converted checkpoint, instead of random weights
 
     def case(self, dtype, batch_size, num_steps):
         """Our model and weights, and what both are given: -> Case."""
-        return build_case(
-            self.size,
-            dtype,
-            batch_size,
-            num_steps,
-            self.seed,
-            self.checkpoint,
-            self.num_slots,
-            self.workdir,
-        )
+        return build_case(self.size, dtype, batch_size, num_steps, self.seed, self.workdir)
 
     def theirs(self, case):
         """The reference with the case's weights, on its device."""
