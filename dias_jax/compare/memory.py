@@ -46,7 +46,7 @@ def measure_peak(who, name, pair, dtype, batch_size):
 def our_peak(name, pair, dtype, batch_size):
     """Peak bytes of this process while this package runs."""
     case = pair.case(dtype, batch_size, 1)
-    before = resident("VmRSS")
+    before = resident_now()
     run = our_speed.PASSES[name](case)
     if jax.default_backend() == "cpu":
         return resident_growth(run, before)
@@ -62,7 +62,7 @@ def their_peak(name, pair, dtype, batch_size):
     from dias_jax.compare import their_speed
 
     case = pair.case(dtype, batch_size, 1)
-    before = resident("VmRSS")
+    before = resident_now()
     run = their_speed.prepare(name, case, pair.theirs(case), dtype)
     if their_speed.DEVICE.type == "cpu":
         return resident_growth(run, before)
@@ -82,6 +82,12 @@ def resident_growth(run, before):
         return None
     run(STEPS)
     return resident("VmHWM") - before
+
+
+def resident_now():
+    """Bytes that this process cannot do without; None where the system does not tell."""
+    return_freed()
+    return resident("VmRSS")
 
 
 def return_freed():

@@ -27,9 +27,9 @@ def plot_ratios(measured):
         axis.set_xticks(sizes, sizes)
         axis.minorticks_off()
         axis.set(title=name, xlabel="batch size", ylabel="times as fast as the reference")
-        axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
+    axes[0].set_ylim(0, 1.1 * max(1.0, *(line.ratios.max() for line in measured)))
     return figure
 
 
