@@ -23,7 +23,11 @@ def any_mask(true):
 
 
 def ari(pred, true):
-    """Adjusted Rand index over all annotated pixels (Hubert and Arabie 1985)."""
+    """Adjusted Rand index over all annotated pixels (Hubert and Arabie 1985).
+
+    As the released code, but for its overflow of int64: at 256x256 its value is wrong where one
+    segment covers about 85 % of the image in both maps.
+    """
     counts = contingency(pred, true)
     # Ordered pairs n * (n - 1) overflow int32 at 65,536 pixels; float32 is good to 4e-7 here.
     pairs = (counts * (counts - 1)).sum((1, 2))

@@ -19,6 +19,10 @@ BATCH_SIZE = 20
 MASKS = ("decoder", "aggregator")
 NAMES = {"ari": "ARI", "fg_ari": "FG-ARI", "mbo": "mBO", "miou": "mIoU"}
 COLUMNS = tuple(f"{masks}/{metric}" for masks in MASKS for metric in METRICS)
+OVERFLOW = (
+    "The reference multiplies numbers of pixel pairs in 64-bit integers. Where one segment covers "
+    "most of a large image in both maps, the product overflows and its ARI is wrong."
+)
 HEADER = [
     "masks",
     "metric",
@@ -47,6 +51,7 @@ def compare_metrics(pair, data, data_dir, split, limit):
     ours = jax.jit(functools.partial(evaluate, model, num_masks=num_masks))
     batches = pipeline.evaluation_batches(config.data, split, BATCH_SIZE, limit=limit)
     random, pairs, pixels = np.random.default_rng(pair.seed), [], {name: [] for name in MASKS}
+    left_out = dict.fromkeys(COLUMNS, 0)
     for batch in batches:
         noise = draw_noise(model, len(batch["image"]), random)
         with jax.default_matmul_precision("highest"):
@@ -56,13 +61,19 @@ def compare_metrics(pair, data, data_dir, split, limit):
         other, their_predictions = their_metrics.evaluate(
             wrapper, images, true, model.evaluation_sees_tokens, noise
         )
-        pairs.append({name: select(mine[name], other[name], batch["valid"]) for name in other})
+        counted = dict.fromkeys(COLUMNS, batch["valid"])
+        for name, prediction in their_predictions.items():
+            for metric, skipped in (("ari", 0), ("fg_ari", 1)):
+                wrong = batch["valid"] & overflows(prediction, true[..., skipped:])
+                counted[f"{name}/{metric}"] = batch["valid"] & ~wrong
+                left_out[f"{name}/{metric}"] += int(wrong.sum())
+        pairs.append({name: select(mine[name], other[name], counted[name]) for name in other})
         for name in MASKS:
             differs = (predictions[name] != their_predictions[name])[batch["valid"]]
             pixels[name].append(differs.reshape(len(differs), -1))
     pairs = {name: np.concatenate([part[name] for part in pairs], 1) for name in pairs[0]}
     shares = {name: np.concatenate(parts).mean() for name, parts in pixels.items()}
-    return section(pairs, shares, protocol(config, split))
+    return section(pairs, shares, left_out, protocol(config, split))
 
 
 def evaluate(model, variables, batch, noise, num_masks):
@@ -85,14 +96,33 @@ def select(mine, other, valid):
     return np.stack(pair)[:, counted]
 
 
-def section(pairs, shares, protocol_line):
-    """{name: (2, samples)} and {masks: share of pixels that differ} -> Section."""
+def overflows(prediction, true):
+    """Where the reference's ARI is wrong: (B, H, W) indices, (B, P, G) bool -> (B,) bool.
+
+    It multiplies the numbers of pairs in both maps in int64.
+    """
+    largest = float(np.iinfo(np.int64).max)
+
+    def num_pairs(masks):
+        sizes = masks.sum(1).astype(float)  # (B, masks)
+        return (sizes * (sizes - 1)).sum(1)
+
+    annotated = true.any(-1)
+    maps = prediction.reshape(len(prediction), -1, 1) == np.arange(prediction.max() + 1)
+    return num_pairs(maps & annotated[..., None]) * num_pairs(true) > largest
+
+
+def section(pairs, shares, left_out, protocol_line):
+    """{name: (2, samples)}, {masks: share of pixels that differ} and {name: samples} -> Section."""
     rows = [metric_row(name, values) for name, values in pairs.items()]
     pixels = ", ".join(f"{name} {share:.1e}" for name, share in shares.items())
     text = (
         "Same weights, samples and initial slots; each implementation with its own metrics, in "
         f"percent. {protocol_line}. Share of pixels whose slot differs: {pixels}."
     )
+    if any(left_out.values()):
+        numbers = ", ".join(f"{name} {number}" for name, number in left_out.items() if number)
+        text += f"\n\n{OVERFLOW} Samples left out for that: {numbers}."
     figures = (("Every sample, ours over reference", scatter(pairs)),)
     return Section("Metrics", text, (Table(HEADER, rows),), figures)
 
@@ -100,6 +130,8 @@ def section(pairs, shares, protocol_line):
 def metric_row(name, values):
     """One line of the table; values (2, samples) percent."""
     masks, metric = name.split("/")
+    if not values.size:
+        return [masks, NAMES[metric], "0", *["-"] * 4]
     means, differences = values.mean(1), np.abs(values[0] - values[1])
     return [
         masks,
@@ -118,7 +150,7 @@ def scatter(pairs):
     for row, masks in enumerate(MASKS):
         for column, metric in enumerate(METRICS):
             axis, (ours, theirs) = axes[row, column], pairs[f"{masks}/{metric}"]
-            low, high = min(0, np.nanmin([ours, theirs])), 100
+            low, high = np.nanmin([*ours, *theirs, 0]), 100
             axis.plot([low, high], [low, high], color="0.8", linewidth=1, zorder=0)
             axis.scatter(theirs, ours, s=8, alpha=0.5, linewidths=0)
             axis.set(title=f"{NAMES[metric]}, {masks} masks", aspect="equal")

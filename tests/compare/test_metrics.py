@@ -3,8 +3,11 @@
 import numpy as np
 
 from dias_jax.compare.case import as_released
-from dias_jax.compare.metrics import COLUMNS, metric_row, section, select
+from dias_jax.compare.metrics import COLUMNS, metric_row, overflows, section, select
 from dias_jax.models import Reinit, load
+
+SHARES = {"decoder": 0.25, "aggregator": 0.0}
+NONE_LEFT_OUT = dict.fromkeys(COLUMNS, 0)
 
 
 def pair(values, valid):
@@ -42,6 +45,23 @@ def test_row_and_section():
         "-5.0e-01",
         "1.0e+00",
     ]
-    made = section(dict.fromkeys(COLUMNS, values), {"decoder": 0.25, "aggregator": 0.0}, "shapes")
+    made = section(dict.fromkeys(COLUMNS, values), SHARES, NONE_LEFT_OUT, "shapes")
     assert len(made.tables[0].rows) == 8 and "decoder 2.5e-01" in made.text
-    assert len(made.figures[0][1].axes) == 8
+    assert len(made.figures[0][1].axes) == 8 and "overflow" not in made.text
+
+
+def test_samples_are_left_out_where_the_reference_overflows():
+    """At 256x256 pixels, where one segment covers most of both maps."""
+    true = np.zeros((3, 256 * 256, 4), bool)
+    prediction = np.zeros((3, 256, 256), int)
+    for index, share in enumerate((0.8, 0.9)):
+        start = round(share * 256)
+        prediction[index, start:] = 2
+        true[index, : start * 256, 0], true[index, start * 256 :, 3] = True, True
+    true[2, :10_000, 0] = True  # all in one mask, but little is annotated
+    np.testing.assert_array_equal(overflows(prediction, true), [False, True, False])
+    np.testing.assert_array_equal(overflows(prediction, true[..., 1:]), [False] * 3)
+    values = dict.fromkeys(COLUMNS, np.full((2, 1), 50.0)) | {"decoder/ari": np.zeros((2, 0))}
+    made = section(values, SHARES, NONE_LEFT_OUT | {"decoder/ari": 7}, "shapes")
+    assert "left out for that: decoder/ari 7." in made.text
+    assert made.tables[0].rows[0] == ["decoder", "ARI", "0", "-", "-", "-", "-"]
