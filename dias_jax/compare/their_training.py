@@ -31,7 +31,8 @@ def train(config, seed):
     optimizer = torch.optim.Adam(trained, lr=rate[0])
     batches = pipeline.train_batches(config.data, config.batch_size, seed + OWN_ORDER)
     curve, recent = [], []
-    for step, batch in enumerate(tqdm(itertools.islice(batches, config.steps), "reference")):
+    bar = tqdm(itertools.islice(batches, config.steps), "reference", config.steps, unit="step")
+    for step, batch in enumerate(bar):
         optimizer.param_groups[0]["lr"] = rate[step]
         images = to_torch_images(np.asarray(normalize(batch["image"])))
         with visible_tokens(draw_visible(config.model.decoder, len(images))):
