@@ -1,7 +1,7 @@
 """Compare with the PyTorch reference: python -m dias_jax.compare --reference=DIR --out=DIR.
 
 The reference is a checkout of github.com/Genera1Z/DIAS; it is imported as it is. Every part needs
-it, and with it PyTorch, timm, einops and scipy in this environment. Only `stages` can do without:
+it, and with it PyTorch, timm and einops (the extra compare). Only `stages` can do without:
 --fixture=FILE.npz in place of --reference compares with numbers that the reference computed
 earlier (tests/golden/tiny.npz is such a file) and needs no PyTorch, for TPUs and Colab.
 
@@ -58,7 +58,7 @@ SPLIT = flags.DEFINE_string("split", "validation", "of that data set")
 SAMPLES = flags.DEFINE_integer("samples", 100, "of the split, for metrics; 0: all", 0)
 SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "for independent")
 STEPS = flags.DEFINE_integer("steps", 50, "of training", 1)
-BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["16"], "for speed")
+BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["4", "16"], "for speed")
 REPEATS = flags.DEFINE_integer("repeats", 5, "timings of each implementation, for speed", 1)
 CHOSEN_DTYPES = flags.DEFINE_list(
     "dtypes", list(DTYPES), "for training and speed; bfloat16: against the reference's autocast"
