@@ -1,10 +1,21 @@
 """Metrics of both implementations side by side."""
 
 import numpy as np
+import pytest
 
 from dias_jax.compare.case import as_released
-from dias_jax.compare.metrics import COLUMNS, metric_row, overflows, section, select
+from dias_jax.compare.metrics import (
+    COLUMNS,
+    compare_metrics,
+    metric_row,
+    overflows,
+    section,
+    select,
+)
+from dias_jax.compare.pair import Pair
 from dias_jax.models import Reinit, load
+from dias_jax.runs import train_run
+from experiments import base
 
 SHARES = {"decoder": 0.25, "aggregator": 0.0}
 NONE_LEFT_OUT = dict.fromkeys(COLUMNS, 0)
@@ -65,3 +76,15 @@ def test_samples_are_left_out_where_the_reference_overflows():
     made = section(values, SHARES, NONE_LEFT_OUT | {"decoder/ari": 7}, "shapes")
     assert "left out for that: decoder/ari 7." in made.text
     assert made.tables[0].rows[0] == ["decoder", "ARI", "0", "-", "-", "-", "-"]
+
+
+@pytest.mark.parametrize("sees_tokens", [True, False])
+def test_a_run_gets_the_same_metrics_from_both(sees_tokens, checkout, tiny_config, tmp_path):
+    """Trained on a backbone that the reference does not have."""
+    config = base.released(tiny_config.unlock())
+    config.steps, config.model.decoder.evaluation_sees_tokens = 3, sees_tokens
+    train_run(config, tmp_path)
+    pair = Pair(checkout, "tiny", 0, str(tmp_path))
+    made = compare_metrics(pair, "shapes", "nowhere", "validation", 20)
+    rows = made.tables[0].rows
+    assert len(rows) == 8 and all(float(row[-1]) < 0.05 for row in rows), rows
