@@ -60,6 +60,16 @@ def tiny_flags():
 
 
 @pytest.fixture
+def quick_compilation():
+    """Compile quickly rather than well, where files and order matter more than rounding."""
+    import jax  # it reads the environment when it is imported
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
 def run_module():
     """Run `python -m MODULE ARGUMENTS` as a user does, on so many virtual CPU devices."""
 
@@ -67,6 +77,7 @@ def run_module():
         environment = os.environ | {
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
             "JAX_PLATFORMS": "cpu",
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # as in `quick_compilation`
         }
         result = subprocess.run(
             [sys.executable, "-m", module, *map(str, arguments)],

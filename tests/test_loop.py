@@ -14,6 +14,8 @@ from dias_jax import loop
 from dias_jax.errors import UserError
 from dias_jax.runs import open_run
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def interrupt_at(monkeypatch, number):
     """Make the data pipeline raise SIGTERM with its `number`-th batch."""
