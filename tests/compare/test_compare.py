@@ -101,7 +101,7 @@ def relative_differences(output):
 def test_stages_can_be_compared_without_torch(run_module, tmp_path):
     result = run_module("dias_jax.compare", f"--fixture={GOLDEN}", f"--out={tmp_path}")
     differences = relative_differences(result.stdout)
-    assert len(differences) > 80 and max(differences) < 1e-4
+    assert len(differences) > 70 and max(differences) < 1e-4  # but those that are zero
     written = [str(tmp_path / name) for name in ("report.html", "report.md")]
     assert result.stdout.splitlines()[-2:] == written
     assert "## Stages" in (tmp_path / "report.md").read_text()
