@@ -44,6 +44,11 @@ TINY = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """The longest test comes first, so that one process does not wait for the other at the end."""
+    items.sort(key=lambda item: item.path.name != "test_notebook.py")
+
+
 @pytest.fixture
 def tiny_config():
     """The tiny experiment, to be changed at will."""
