@@ -13,74 +13,14 @@ the number of threads and hosts, nor on where reading started.
 
 import functools
 import os
-import types
 
 import grain
 import numpy as np
 
-from data_pipelines import shapes, transforms
+from data_pipelines.building.masks import labels_in_view
 from data_pipelines.damage import MAX_NEIGHBOURS, ReadableSamples
-from data_pipelines.masks import labels_in_view
-from data_pipelines.records import PreparedSplit, prepared_directory, stored_max_side
+from data_pipelines.sources import open_split
 from dias_jax.errors import UserError
-
-
-def open_split(data_config, split, with_masks=True):
-    """Opens one split of the configured data set for random access.
-
-    Args:
-      data_config: `name`, `data_dir`, `image_size`, `seed` and `keep_in_memory` are read.
-      split: "train" or "validation"; shapes have "test" too.
-      with_masks: whether samples carry a mask.
-
-    Returns:
-      A source: `len(source)`, `source[i]` -> dict of image, index and mask, and `source.num_masks`,
-      the static bound on ground-truth masks, background included.
-
-    Raises:
-      UserError: unknown data set or split, or a data set that is not prepared.
-    """
-    if data_config.keep_in_memory:
-        keys = ("name", "data_dir", "image_size", "seed")
-        return _open_in_memory(*(getattr(data_config, key) for key in keys), split, with_masks)
-    name = data_config.name
-    if name == "shapes":
-        return shapes.Shapes(split, data_config.image_size, data_config.seed)
-    directory = prepared_directory(name, data_config.data_dir)
-    return PreparedSplit(directory, split, with_masks)
-
-
-class InMemory:
-    """A source whose samples are read or drawn once and then kept."""
-
-    def __init__(self, source):
-        self.source, self.num_masks, self.samples = source, source.num_masks, {}
-
-    def __len__(self):
-        return len(self.source)
-
-    def __getitem__(self, index):
-        index = int(index)
-        if index not in self.samples:
-            self.samples[index] = self.source[index]
-        return self.samples[index]
-
-
-@functools.cache  # runs in one process share what they have read
-def _open_in_memory(name, data_dir, image_size, seed, split, with_masks):
-    keys = {"name": name, "data_dir": data_dir, "image_size": image_size, "seed": seed}
-    config = types.SimpleNamespace(**keys, keep_in_memory=False)
-    return InMemory(open_split(config, split, with_masks))
-
-
-def protocol(data_config):
-    """Returns one line that says what the evaluation sees; it belongs next to every number."""
-    size = data_config.image_size
-    if data_config.name == "shapes":
-        return f"whole scene drawn at {size}, background counted"
-    stored = stored_max_side(prepared_directory(data_config.name, data_config.data_dir))
-    prefix = f"stored with at most {stored} pixels a side, " if stored else ""
-    return f"{prefix}centre square crop, resize {size}, background counted"
 
 
 def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num_threads=None):
@@ -110,7 +50,7 @@ def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num
     samples = ReadableSamples(source, MAX_NEIGHBOURS if data_config.skip_damaged else 0)
     local_size = _local_batch_size(batch_size, shard)
     host, num_hosts = shard
-    view = functools.partial(_training_sample, data_config=data_config)
+    view = functools.partial(_training_sample, source=source, data_config=data_config)
     # The random view comes before the host's share is taken: its key is the global position.
     samples = grain.MapDataset.source(samples).seed(seed).shuffle().repeat().random_map(view)
     samples = samples[start_step * batch_size + host :: num_hosts]
@@ -146,31 +86,15 @@ def evaluation_batches(data_config, split, batch_size, shard=(0, 1), limit=0, nu
     return _read(samples, local_size, num_threads)
 
 
-def training_view(sample, rng, data_config):
-    """Returns a random view of a source's sample: image, and mask or None. Scenes stay whole."""
-    image, mask = sample["image"], sample.get("mask")
-    if data_config.name == "shapes":
-        return image, mask
-    size, crop_scale = data_config.image_size, tuple(data_config.crop_scale)
-    return transforms.training_view(image, mask, rng, size, crop_scale, data_config.flip)
-
-
-def evaluation_view(sample, data_config):
-    """Returns the view of a source's sample that is evaluated: image, mask. Scenes stay whole."""
-    if data_config.name == "shapes":
-        return sample["image"], sample["mask"]
-    return transforms.evaluation_view(sample["image"], sample["mask"], data_config.image_size)
-
-
-def _training_sample(sample, rng, data_config):
-    image, _ = training_view(sample, rng, data_config)
+def _training_sample(sample, rng, source, data_config):
+    image, _ = source.training_view(sample, rng, data_config)
     index, replaced = np.int32(sample["index"]), np.bool_(sample["replaced"])
     return {"image": image, "index": index, "replaced": replaced}
 
 
 def _evaluation_sample(position, source, num_samples, data_config):
     sample = source[min(int(position), num_samples - 1)]
-    image, mask = evaluation_view(sample, data_config)
+    image, mask = source.evaluation_view(sample, data_config)
     view = {
         "image": image,
         "mask": mask,

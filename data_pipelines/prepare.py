@@ -17,12 +17,12 @@ import pathlib
 
 from absl import flags
 
-from data_pipelines.builder import build
-from data_pipelines.clevrtex import Clevrtex
-from data_pipelines.coco import Coco, CocoPanoptic
+from data_pipelines.building.builder import build
+from data_pipelines.building.verify import verify
 from data_pipelines.records import prepared_directory
-from data_pipelines.verify import verify
-from data_pipelines.voc import Voc, VocTrainaug
+from data_pipelines.sets.clevrtex import Clevrtex
+from data_pipelines.sets.coco import Coco, CocoPanoptic
+from data_pipelines.sets.voc import Voc, VocTrainaug
 from dias_jax import cli
 from dias_jax.errors import UserError
 

@@ -7,13 +7,14 @@ Colours tell the masks apart; what is not annotated stays unpainted. All views o
 """
 
 import pathlib
+import types
 
 from absl import flags
 
+from data_pipelines import transforms
 from data_pipelines.sample_grid import draw_samples
 from dias_jax import cli
 from dias_jax.errors import UserError
-from experiments import base
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "data", "Directory of the prepared data sets.")
@@ -29,9 +30,15 @@ def main(argv):
     if len(argv) != 2:
         raise UserError("name one data set, for example: python -m data_pipelines.preview coco ...")
     cli.require("out")
-    data_config = base.get_config().data
-    data_config.name, data_config.data_dir = argv[1], FLAGS.data_dir
-    data_config.image_size = FLAGS.image_size
+    data_config = types.SimpleNamespace(
+        name=argv[1],
+        data_dir=FLAGS.data_dir,
+        image_size=FLAGS.image_size,
+        crop_scale=transforms.CROP_SCALE,
+        flip=True,
+        seed=0,
+        keep_in_memory=False,
+    )
     picture = draw_samples(data_config, FLAGS.split, FLAGS.count, FLAGS.views)
     try:
         pathlib.Path(FLAGS.out).parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from data_pipelines import transforms
 from dias_jax.errors import UserError
 
 # Where TensorFlow Datasets puts what `data_pipelines.prepare` built, below the data directory.
@@ -33,11 +34,6 @@ def prepared_directory(name, data_dir):
     return directory
 
 
-def stored_max_side(directory):
-    """Returns the bound on the sides of the images of a prepared data set, 0 if there is none."""
-    return tfds.builder_from_directory(directory).info.metadata["max_side"]
-
-
 class PreparedSplit:
     """One split of a data set that `data_pipelines.prepare` built.
 
@@ -62,6 +58,7 @@ class PreparedSplit:
             raise UserError(f"{directory} has no split {split!r}: choose one of {known}")
         # The static bound on ground-truth masks (the background is one), recorded when prepared.
         self.num_masks = builder.info.metadata["num_masks"]
+        self._max_side = builder.info.metadata["max_side"]  # of the stored images; 0: as published
         self._directory = pathlib.Path(directory)
         self._split = split
         self._with_masks, self._with_depth = with_masks, with_depth
@@ -95,6 +92,21 @@ class PreparedSplit:
         if self._with_depth:
             sample["depth"] = decode(record["depth"], f"the depth of {name}", "L", remedy)
         return sample
+
+    def training_view(self, sample, rng, data_config):
+        """A random crop, perhaps mirrored: image, and mask or None."""
+        size, crop_scale = data_config.image_size, tuple(data_config.crop_scale)
+        image, mask = sample["image"], sample.get("mask")
+        return transforms.training_view(image, mask, rng, size, crop_scale, data_config.flip)
+
+    def evaluation_view(self, sample, data_config):
+        """The centred square: image, mask."""
+        return transforms.evaluation_view(sample["image"], sample["mask"], data_config.image_size)
+
+    def protocol(self, size):
+        """One line that says what an evaluation at `size` pixels sees."""
+        stored = f"stored with at most {self._max_side} pixels a side, " if self._max_side else ""
+        return f"{stored}centre square crop, resize {size}, background counted"
 
 
 def decode(encoded, name, mode="RGB", remedy="replace it"):

@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from data_pipelines import pipeline
+from data_pipelines.sources import open_split
 from dias_jax import pictures
 
 
 def draw_samples(data_config, split, count, num_views):
     """Returns a PIL image: a row a sample, its evaluation view and `num_views` training views."""
-    source = pipeline.open_split(data_config, split)
+    source = open_split(data_config, split)
     count = min(count, len(source))
     rows = []
     for number in range(count):
         sample = source[number * len(source) // count]
         rng = np.random.default_rng(sample["index"])
-        views = [pipeline.evaluation_view(sample, data_config)]
-        views += [pipeline.training_view(sample, rng, data_config) for _ in range(num_views)]
+        views = [source.evaluation_view(sample, data_config)]
+        views += [source.training_view(sample, rng, data_config) for _ in range(num_views)]
         rows.append([tile for image, mask in views for tile in (image, _painted(image, mask))])
     titles = ["evaluation", "masks"]
     titles += [title for i in range(num_views) for title in (f"training view {i + 1}", "masks")]

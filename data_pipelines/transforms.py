@@ -10,6 +10,7 @@ import numpy as np
 
 from data_pipelines.resize import resize_image, resize_mask
 
+CROP_SCALE = (0.75, 1.0)  # area of a training crop / the largest centred square's
 _ASPECT_RANGE = (3 / 4, 4 / 3)
 _CROP_ATTEMPTS = 10
 
@@ -32,7 +33,7 @@ def evaluation_view(image, mask, size=256):
     return _cut(image, mask, crop, size)
 
 
-def training_view(image, mask, rng, size=256, crop_scale=(0.75, 1.0), flip=True):
+def training_view(image, mask, rng, size=256, crop_scale=CROP_SCALE, flip=True):
     """Cuts out a random part, resizes it, and mirrors half of the results.
 
     Args:
@@ -52,7 +53,7 @@ def training_view(image, mask, rng, size=256, crop_scale=(0.75, 1.0), flip=True)
     return _cut(image, mask, crop, size, mirror)
 
 
-def random_crop(height, width, rng, crop_scale=(0.75, 1.0)):
+def random_crop(height, width, rng, crop_scale=CROP_SCALE):
     """Draws a crop as torchvision's RandomResizedCrop does, areas relative to the largest square.
 
     The aspect ratio is log-uniform in [3/4, 4/3]. A crop that does not fit is drawn again; after

@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from data_pipelines import pipeline
+from data_pipelines import sources
 from dias_jax import devices, thresholds
 from dias_jax.cli import open_model, require, run
 from dias_jax.errors import UserError
@@ -62,7 +62,7 @@ def open_out():
 
 def compare_thresholds(trained, split, values, out):
     """Print the table, draw the plot: -> metrics as lists, number of samples."""
-    num_masks = pipeline.open_split(trained.config.data, split).num_masks
+    num_masks = sources.open_split(trained.config.data, split).num_masks
     step = thresholds.compile_sweep(trained.model, num_masks, values)
     metrics, count = evaluate(step, trained.variables, trained.config, split)
     print(thresholds.table(values, metrics))
@@ -94,7 +94,7 @@ def main(arguments):
     values = read_thresholds() if sweep else None
     out = open_out() if sweep or SAVE.value else None
     split = SPLIT.value or config.evaluation.split
-    pipeline.open_split(config.data, split)  # what is wrong with it shows before the model loads
+    sources.open_split(config.data, split)  # what is wrong with it shows before the model loads
     trained = open_model(CHECKPOINT.value)
     if sweep:
         metrics, count = compare_thresholds(trained, split, values, out)

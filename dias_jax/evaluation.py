@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data_pipelines import pipeline
+from data_pipelines import pipeline, sources
 from dias_jax import devices
 from dias_jax.metrics import METRICS
 from dias_jax.steps import eval_step
@@ -34,7 +34,7 @@ def evaluate(step, variables, config, split, on_batch=None):
     of this host; predictions are still on the device (`devices.to_host`). Slots are sampled from
     keys that depend on the seed and the sample only.
     """
-    size, limit = len(pipeline.open_split(config.data, split)), config.evaluation.limit
+    size, limit = len(sources.open_split(config.data, split)), config.evaluation.limit
     batches = pipeline.evaluation_batches(
         config.data,
         split,
@@ -60,7 +60,7 @@ def evaluate(step, variables, config, split, on_batch=None):
 
 def evaluate_model(trained, split, on_batch=None):
     """`evaluate` a TrainedModel as its config says: -> ({name: value}, number of samples)."""
-    num_masks = pipeline.open_split(trained.config.data, split).num_masks
+    num_masks = sources.open_split(trained.config.data, split).num_masks
     step = compile_evaluation(trained.config, trained.model, num_masks)
     return evaluate(step, trained.variables, trained.config, split, on_batch)
 
@@ -79,9 +79,9 @@ def score(metrics, masks):
 
 def protocol(config, split):
     """One line that says how the numbers were made; it belongs next to every one of them."""
-    size = config.data.image_size
+    size, source = config.data.image_size, sources.open_split(config.data, split)
     return (
-        f"{config.data.name} {split}: {pipeline.protocol(config.data)}; attention upsampled "
+        f"{config.data.name} {split}: {source.protocol(size)}; attention upsampled "
         f"bilinearly to {size}x{size}, argmax over slots; ARI over annotated pixels, FG-ARI over "
         "pixels of objects, mBO and mIoU over objects and background; mean over samples"
     )

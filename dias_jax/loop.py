@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from data_pipelines import pipeline
+from data_pipelines import pipeline, sources
 from dias_jax import devices, pictures
 from dias_jax.checkpoint import Checkpoints
 from dias_jax.config import check_config, check_continuation, save_config
@@ -65,8 +65,8 @@ class Run:
 
     def __init__(self, config, workdir):
         self.config, self.workdir = config, pathlib.Path(workdir)
-        num_masks = pipeline.open_split(config.data, config.evaluation.split).num_masks
-        pipeline.open_split(config.data, "train")
+        num_masks = sources.open_split(config.data, config.evaluation.split).num_masks
+        sources.open_split(config.data, "train")
         model, optimizer = build(config.model), build_optimizer(config)
         self.learning_rate = learning_rate_schedule(config)
         state, identity = create_state(config, model, optimizer)

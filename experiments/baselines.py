@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from data_pipelines import pipeline
+from data_pipelines import sources
 from dias_jax import devices
 from dias_jax.cli import open_model, run
 from dias_jax.errors import UserError
@@ -94,7 +94,7 @@ def read_numbers(default):
 def main(arguments):
     """Evaluate the three and print the table."""
     config, split = flags.FLAGS.config, SPLIT.value
-    num_masks = pipeline.open_split(config.data, split).num_masks
+    num_masks = sources.open_split(config.data, split).num_masks
     trained = open_model()
     start = functools.partial(initialize, trained.model, image_size=config.data.image_size)
     untrained = jax.jit(start)(jax.random.key(config.seed)) | {

@@ -11,7 +11,7 @@ import subprocess
 import jax
 from absl import flags
 
-from data_pipelines import pipeline
+from data_pipelines import sources
 from dias_jax.cli import open_model, require, run
 from dias_jax.errors import UserError
 from dias_jax.evaluation import compile_evaluation, evaluate, protocol
@@ -45,7 +45,7 @@ def main(arguments):
     if size > LARGEST:
         raise UserError(f"{size:,} bytes of variables: at most {LARGEST:,} may ship")
     step = compile_evaluation(
-        config, trained.model, pipeline.open_split(config.data, SPLIT).num_masks
+        config, trained.model, sources.open_split(config.data, SPLIT).num_masks
     )
     results = []
     for limit in (0, FIRST):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import pipeline, shapes
+from data_pipelines import pipeline
+from data_pipelines.drawn import shapes
 from dias_jax import loop
 from dias_jax.errors import UserError
 from dias_jax.runs import open_run

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from data_pipelines import shapes
+from data_pipelines.drawn import shapes
 from dias_jax.config import load_config
 from dias_jax.models import DIAS, Reinit, build
 from dias_jax.models.aggregator import SlotAttention

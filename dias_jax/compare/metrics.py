@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from data_pipelines import pipeline
+from data_pipelines import pipeline, sources
 from dias_jax.compare.case import draw_noise, image_size
 from dias_jax.compare.ours import place_slots
 from dias_jax.compare.report import Section, Table
@@ -47,7 +47,7 @@ def compare_metrics(pair, data, data_dir, split, limit):
     config = base.get_config()
     changes = {"name": data, "data_dir": data_dir, "image_size": image_size(model)}
     config.data.update(changes)
-    num_masks = pipeline.open_split(config.data, split).num_masks
+    num_masks = sources.open_split(config.data, split).num_masks
     ours = jax.jit(functools.partial(evaluate, model, num_masks=num_masks))
     batches = pipeline.evaluation_batches(config.data, split, BATCH_SIZE, limit=limit)
     random, pairs, pixels = np.random.default_rng(pair.seed), [], {name: [] for name in MASKS}

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from data_pipelines import pipeline
+from data_pipelines import pipeline, sources
 from dias_jax.compare import their_metrics
 from dias_jax.compare.reference import build_reference, reference_module
 from dias_jax.compare.theirs import DEVICE, losses, to_torch_images, visible_tokens
@@ -76,7 +76,7 @@ def schedules(config):
 
 def evaluate(wrapper, config, split):
     """Means in percent over a whole split, by the reference's metrics: {name: value}."""
-    num_masks = pipeline.open_split(config.data, split).num_masks
+    num_masks = sources.open_split(config.data, split).num_masks
     batches = pipeline.evaluation_batches(config.data, split, config.evaluation.batch_size)
     totals = {}
     for batch in batches:

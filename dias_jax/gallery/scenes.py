@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from data_pipelines import pipeline
+from data_pipelines import pipeline, sources
 from dias_jax.metrics import METRICS
 from dias_jax.pictures import overlay
 from dias_jax.steps import compare_with_truth, normalize, random_streams
@@ -37,7 +37,7 @@ def study_scenes(trained, split, count):
     Slots are sampled as in evaluation. Masks are of the kind config.evaluation.best names.
     """
     config, masks = trained.config, trained.config.evaluation.best
-    num_masks = pipeline.open_split(config.data, split).num_masks
+    num_masks = sources.open_split(config.data, split).num_masks
     batch = next(pipeline.evaluation_batches(config.data, split, count, limit=count))
     rng = jax.random.key(config.seed)
 

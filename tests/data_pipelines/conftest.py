@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import shapes
-from data_pipelines.builder import build
-from data_pipelines.coco import SOURCE_SPLITS, Coco
+from data_pipelines.building.builder import build
+from data_pipelines.drawn import shapes
+from data_pipelines.sets.coco import SOURCE_SPLITS, Coco
 
 CATEGORIES = [
     {"id": 1, "name": "object", "isthing": 1},

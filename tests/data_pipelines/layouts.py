@@ -5,7 +5,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from data_pipelines import shapes
+from data_pipelines.drawn import shapes
 
 PALETTE = [value for number in range(256) for value in (number * 37 % 256, number * 91 % 256, 7)]
 # Of object 2, 3, .. of a drawn scene.

@@ -6,10 +6,10 @@ from layouts import write_clevrtex
 from PIL import Image
 
 from data_pipelines import pipeline
-from data_pipelines.builder import build
-from data_pipelines.clevrtex import SHAPES, Clevrtex
+from data_pipelines.building.builder import build
+from data_pipelines.building.verify import verify
 from data_pipelines.records import PREPARED, PreparedSplit
-from data_pipelines.verify import verify
+from data_pipelines.sets.clevrtex import SHAPES, Clevrtex
 from dias_jax.errors import UserError
 from experiments import clevrtex as experiment
 

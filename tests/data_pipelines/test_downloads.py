@@ -10,10 +10,10 @@ import pytest
 import tensorflow_datasets as tfds
 from layouts import write_voc
 
-from data_pipelines.builder import build
-from data_pipelines.coco import Coco
+from data_pipelines.building.builder import build
 from data_pipelines.records import PREPARED, PreparedSplit
-from data_pipelines.voc import Voc
+from data_pipelines.sets.coco import Coco
+from data_pipelines.sets.voc import Voc
 from dias_jax.errors import UserError
 
 

@@ -10,13 +10,13 @@ import pytest
 from layouts import write_clevrtex, write_voc
 from PIL import Image
 
-from data_pipelines import lmdb_release
-from data_pipelines.builder import build
-from data_pipelines.clevrtex import Clevrtex
-from data_pipelines.coco import Coco, CocoPanoptic
+from data_pipelines.building import lmdb_release
+from data_pipelines.building.builder import build
+from data_pipelines.building.verify import verify
 from data_pipelines.records import PREPARED, PreparedSplit
-from data_pipelines.verify import verify
-from data_pipelines.voc import Voc
+from data_pipelines.sets.clevrtex import Clevrtex
+from data_pipelines.sets.coco import Coco, CocoPanoptic
+from data_pipelines.sets.voc import Voc
 from dias_jax.errors import UserError
 
 lmdb = pytest.importorskip("lmdb", reason="the extra `lmdb` is not installed")

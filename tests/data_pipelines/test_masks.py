@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_pipelines import pipeline
-from data_pipelines.masks import boxes_of, labels_in_view
+from data_pipelines import pipeline, sources
+from data_pipelines.building.masks import boxes_of, labels_in_view
 
 
 def test_labels_follow_the_view():
@@ -19,7 +19,7 @@ def test_labels_follow_the_view():
 
 
 def test_evaluation_batches_carry_classes_and_boxes(coco_config):
-    source = pipeline.open_split(coco_config, "validation")
+    source = sources.open_split(coco_config, "validation")
     batch = next(pipeline.evaluation_batches(coco_config, "validation", 7))
     assert batch["classes"].shape == (7, source.num_masks - 1)
     assert batch["boxes"].shape == (7, source.num_masks - 1, 4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import pipeline, records
+from data_pipelines import pipeline, records, sources
 from dias_jax.errors import UserError
 
 
@@ -46,9 +46,9 @@ def test_samples_kept_in_memory_are_the_same_and_read_once(config):
     expected = take(pipeline.train_batches(config, 4, seed=1), 8)  # coco's 11 samples come again
     config.keep_in_memory = True
     assert_batches_equal(take(pipeline.train_batches(config, 4, seed=1), 8), expected)
-    source = pipeline.open_split(config, "train", with_masks=False)
-    assert source.num_masks == pipeline.open_split(config, "validation").num_masks
-    kept = pipeline.open_split(config, "train", with_masks=False)[expected[0]["index"][0]]
+    source = sources.open_split(config, "train", with_masks=False)
+    assert source.num_masks == sources.open_split(config, "validation").num_masks
+    kept = sources.open_split(config, "train", with_masks=False)[expected[0]["index"][0]]
     assert kept is source[expected[0]["index"][0]]
 
 
@@ -166,22 +166,23 @@ def test_evaluation_limit(shapes_config, num_hosts):
 
 
 def test_shapes_are_not_cropped(shapes_config):
-    source = pipeline.open_split(shapes_config, "train")
+    source = sources.open_split(shapes_config, "train")
     batch = next(pipeline.train_batches(shapes_config, 3, seed=4))
     for index, image in zip(batch["index"], batch["image"], strict=True):
         np.testing.assert_array_equal(image, source[index]["image"])
 
 
 def test_masks_stay_below_the_recorded_bound(config):
-    bound = pipeline.open_split(config, "validation").num_masks
+    bound = sources.open_split(config, "validation").num_masks
     for batch in pipeline.evaluation_batches(config, "validation", 4, limit=7):
         assert batch["mask"].max() <= bound
 
 
 def test_protocol(shapes_config, coco_config):
-    assert pipeline.protocol(shapes_config) == "whole scene drawn at 32, background counted"
-    expected = "centre square crop, resize 24, background counted"
-    assert pipeline.protocol(coco_config) == expected
+    drawn = sources.open_split(shapes_config, "validation").protocol(32)
+    assert drawn == "whole scene drawn at 32, background counted"
+    prepared = sources.open_split(coco_config, "validation").protocol(24)
+    assert prepared == "centre square crop, resize 24, background counted"
 
 
 def test_unknown_and_missing_data_sets(shapes_config, tmp_path):
@@ -194,13 +195,13 @@ def test_unknown_and_missing_data_sets(shapes_config, tmp_path):
     ]:
         shapes_config.name = name
         with pytest.raises(UserError, match=message) as caught:
-            pipeline.open_split(shapes_config, "train")
+            sources.open_split(shapes_config, "train")
         assert "\n" not in str(caught.value)
 
 
 def test_unknown_splits(config):
     with pytest.raises(UserError, match="no split 'val': choose one of train"):
-        pipeline.open_split(config, "val")
+        sources.open_split(config, "val")
 
 
 def test_an_unfinished_preparation_is_not_prepared(coco, shapes_config, tmp_path):
@@ -208,7 +209,7 @@ def test_an_unfinished_preparation_is_not_prepared(coco, shapes_config, tmp_path
     shutil.copytree(finished, tmp_path / "coco" / "incomplete.AB12CD_2.0.0")
     shapes_config.name, shapes_config.data_dir = "coco", str(tmp_path)
     with pytest.raises(UserError, match="not prepared"):
-        pipeline.open_split(shapes_config, "train")
+        sources.open_split(shapes_config, "train")
 
 
 def test_batches_that_cannot_be(coco_config):

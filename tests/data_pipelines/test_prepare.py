@@ -10,9 +10,9 @@ import pytest
 from absl.testing import flagsaver
 
 from data_pipelines import prepare
-from data_pipelines.builder import build
-from data_pipelines.coco import Coco
+from data_pipelines.building.builder import build
 from data_pipelines.records import PREPARED, prepared_directory
+from data_pipelines.sets.coco import Coco
 from dias_jax import cli
 from dias_jax.errors import UserError
 
@@ -51,7 +51,8 @@ def test_prepare_and_verify(coco, tmp_path):
 
 KILLED_BUILD = """
 import os, signal, sys
-from data_pipelines import builder, coco
+from data_pipelines.building import builder
+from data_pipelines.sets import coco
 sizes = []
 def boxes_of(*arguments):
     sizes.append(1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import pipeline
+from data_pipelines import sources
 from data_pipelines.sample_grid import draw_samples
 from dias_jax import pictures
 
@@ -29,16 +29,16 @@ def test_evaluation_and_training_views_with_masks(coco_config):
     coco_config.image_size = pictures.TILE
     found = tiles(draw_samples(coco_config, "train", 5, 2), 6)
     assert len(found) == 5
-    source = pipeline.open_split(coco_config, "train")
+    source = sources.open_split(coco_config, "train")
     for row, number in zip(found, (0, 2, 4, 6, 8), strict=True):
-        image, mask = pipeline.evaluation_view(source[number], coco_config)
+        image, mask = source.evaluation_view(source[number], coco_config)
         np.testing.assert_array_equal(row[0], image)
         unpainted = np.abs(row[1].astype(int) - image).max(axis=-1) == 0
         # Borders are white as well, so a few pixels of the annotation's edge differ.
         assert (unpainted == (mask == 0)).mean() > 0.98
         rng = np.random.default_rng(number)
         for view in (row[2], row[4]):
-            image, _ = pipeline.training_view(source[number], rng, coco_config)
+            image, _ = source.training_view(source[number], rng, coco_config)
             np.testing.assert_array_equal(view, image)
         assert not np.array_equal(row[2], row[4])
 

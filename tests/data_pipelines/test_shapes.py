@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from data_pipelines import forms, shapes
+from data_pipelines.drawn import forms, shapes
 from dias_jax.errors import UserError
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import pipeline
-from data_pipelines.builder import Sample, build
-from data_pipelines.coco import Coco
+from data_pipelines import sources
+from data_pipelines.building.builder import Sample, build
+from data_pipelines.building.shrink import shrink
+from data_pipelines.building.verify import verify
 from data_pipelines.records import PreparedSplit, prepared_directory
-from data_pipelines.shrink import shrink
-from data_pipelines.verify import verify
+from data_pipelines.sets.coco import Coco
 from dias_jax.errors import UserError
 
 
@@ -53,6 +53,10 @@ def test_a_data_set_of_smaller_images_says_so(coco, coco_config, tmp_path):
     assert "every record is intact" in verify(directory)
     split = PreparedSplit(directory, "validation")
     assert {max(split[i]["image"].shape) for i in range(len(split))} == {48}
-    assert pipeline.protocol(coco_config).startswith("stored with at most 48 pixels a side, ")
+    assert (
+        sources.open_split(coco_config, "validation")
+        .protocol(24)
+        .startswith("stored with at most 48 pixels a side, ")
+    )
     with pytest.raises(UserError, match="prepared with --max_side=48, not 0.*another --data_dir"):
         build(Coco(source=coco.source, data_dir=tmp_path))

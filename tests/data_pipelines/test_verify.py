@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from data_pipelines.masks import boxes_of
+from data_pipelines.building.masks import boxes_of
+from data_pipelines.building.verify import find_problem, verify
 from data_pipelines.records import PREPARED
-from data_pipelines.verify import find_problem, verify
 from dias_jax.errors import UserError
 
 

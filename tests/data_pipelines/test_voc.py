@@ -8,10 +8,11 @@ import pytest
 from layouts import save_palette, write_voc
 from PIL import Image
 
-from data_pipelines import pipeline, voc
-from data_pipelines.builder import build
+from data_pipelines import pipeline
+from data_pipelines.building.builder import build
+from data_pipelines.building.verify import verify
 from data_pipelines.records import PREPARED, PreparedSplit
-from data_pipelines.verify import verify
+from data_pipelines.sets import voc
 from dias_jax.errors import UserError
 from experiments import voc as experiment
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import shapes
+from data_pipelines.drawn import shapes
 from dias_jax.config import check_config, flatten
 from dias_jax.errors import UserError
 from dias_jax.evaluation import evaluate_model, protocol

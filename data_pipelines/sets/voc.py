@@ -8,8 +8,8 @@ import pathlib
 
 import numpy as np
 
-from data_pipelines.builder import UNKNOWN, ObjectDataSet, Sample, read_bytes
-from data_pipelines.masks import renumber
+from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample, read_bytes
+from data_pipelines.building.masks import renumber
 from data_pipelines.records import decode_indices
 from dias_jax.errors import UserError
 

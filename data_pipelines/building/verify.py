@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines.builder import describe
-from data_pipelines.masks import boxes_of
+from data_pipelines.building.builder import describe
+from data_pipelines.building.masks import boxes_of
 from data_pipelines.records import PreparedSplit
 from dias_jax.errors import UserError
 

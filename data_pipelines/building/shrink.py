@@ -15,7 +15,7 @@ def shrink(sample, max_side, image_format):
     under each new pixel's centre. Objects that no pixel is left of are dropped.
 
     Args:
-      sample: of `data_pipelines.builder`; image and mask have one size.
+      sample: of `data_pipelines.building.builder`; image and mask have one size.
       max_side: pixels.
       image_format: "jpeg" or "png", of the result.
 

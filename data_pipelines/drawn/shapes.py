@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import forms, textures
+from data_pipelines.drawn import forms, textures
 from dias_jax.errors import UserError
 
 MIN_OBJECTS = 3
@@ -70,6 +70,18 @@ class Shapes:
     def __getitem__(self, index):
         image, mask = render(index, self.split, self.size, self.seed)
         return {"image": image, "mask": mask, "index": int(index)}
+
+    def training_view(self, sample, rng, data_config):
+        """The scene as it is: image, mask."""
+        return sample["image"], sample["mask"]
+
+    def evaluation_view(self, sample, data_config):
+        """The scene as it is: image, mask."""
+        return sample["image"], sample["mask"]
+
+    def protocol(self, size):
+        """One line that says what an evaluation at `size` pixels sees."""
+        return f"whole scene drawn at {size}, background counted"
 
 
 def render(index, split, size=128, seed=0):

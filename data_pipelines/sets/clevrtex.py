@@ -7,8 +7,8 @@ CLEVRTEX_full_000042.png, its masks ..._flat.png, its depth ..._depth_0001.png, 
 
 import json
 
-from data_pipelines.builder import UNKNOWN, ObjectDataSet, Sample, read_bytes
-from data_pipelines.masks import renumber
+from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample, read_bytes
+from data_pipelines.building.masks import renumber
 from data_pipelines.records import decode_indices
 from dias_jax.errors import UserError
 

@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipelines import downloads, lmdb_release
-from data_pipelines.masks import boxes_of
+from data_pipelines.building import downloads, lmdb_release
+from data_pipelines.building.masks import boxes_of
+from data_pipelines.building.shrink import shrink
 from data_pipelines.records import decode, decode_indices
-from data_pipelines.shrink import shrink
 from dias_jax.errors import UserError
 
 UNKNOWN = 0  # the class of an object that the publisher gives no class

@@ -9,8 +9,8 @@ import json
 
 import numpy as np
 
-from data_pipelines.builder import ObjectDataSet, Sample, read_bytes
-from data_pipelines.masks import MAX_OBJECTS, number_objects
+from data_pipelines.building.builder import ObjectDataSet, Sample, read_bytes
+from data_pipelines.building.masks import MAX_OBJECTS, number_objects
 from data_pipelines.records import decode
 from dias_jax.errors import UserError
 
