@@ -13,16 +13,10 @@ class ReadableSamples:
     """A source whose unreadable samples are replaced.
 
     Which sample stands in depends on the data alone, so it is the same for every thread, host and
-    epoch. Each damaged sample is named in one warning.
-
-    Args:
-      source: random access, raises UserError for a sample that cannot be read.
-      num_neighbours: following samples to try; 0: the error is passed on.
-
-    `samples[i]` is the source's dict, of which "index" names the sample it is, and "replaced" bool.
-
-    Raises (while reading):
-      UserError: neither the sample nor a neighbour can be read.
+    epoch. Each damaged sample is named in one warning. `samples[i]` is the source's dict, of which
+    "index" names the sample it is, and "replaced" bool. source: random access, raises UserError for
+    a sample that cannot be read; num_neighbours: following samples to try, 0: the error is passed
+    on. Reading raises UserError when neither the sample nor a neighbour can be read.
     """
 
     def __init__(self, source, num_neighbours):

@@ -15,15 +15,9 @@ _ROWS = 128  # of an image that are copied at a time
 
 
 def resize_image(image, size, mirror=False):
-    """Resizes to a square by antialiased linear interpolation.
+    """Antialiased linear interpolation: (H, W, C) uint8 -> (size, size, C) uint8.
 
-    Args:
-      image: (H, W, C) uint8.
-      size: pixels along each side of the result.
-      mirror: whether the result is mirrored left to right.
-
-    Returns:
-      (size, size, C) uint8.
+    mirror: whether the result is mirrored left to right.
     """
     across = _resize_first_axis(_swap_axes(image), size)
     if mirror:
@@ -32,15 +26,9 @@ def resize_image(image, size, mirror=False):
 
 
 def resize_mask(mask, size, mirror=False):
-    """Resizes to a square by taking the pixel under each output pixel's centre ("nearest-exact").
+    """The pixel under each new pixel's centre ("nearest-exact"): (H, W) -> (size, size), any dtype.
 
-    Args:
-      mask: (H, W), any dtype.
-      size: pixels along each side of the result.
-      mirror: whether the result is mirrored left to right.
-
-    Returns:
-      (size, size), dtype of the mask.
+    mirror: whether the result is mirrored left to right.
     """
     height, width = mask.shape
     columns = _nearest(width, size)
@@ -48,7 +36,7 @@ def resize_mask(mask, size, mirror=False):
 
 
 def _swap_axes(image):
-    """Copies (H, W, C) to (W, H, C), in pieces that fit a cache: far faster than at once."""
+    """Copy (H, W, C) to (W, H, C), in pieces that fit a cache: far faster than at once."""
     height, width, channels = image.shape
     result = np.empty((width, height, channels), np.uint8)
     for top in range(0, height, _ROWS):
@@ -68,7 +56,7 @@ def _resize_first_axis(image, size):
 
 @functools.lru_cache(1024)  # a crop has one of a few hundred lengths; an entry takes about 10 KB
 def _weights(length, size):
-    """Returns a sparse int32 matrix (size, length), and the number of fractional bits it has."""
+    """The weights: -> sparse int32 matrix (size, length), the number of fractional bits in it."""
     scale = length / size
     support = max(scale, 1.0)  # half the triangle's base, in input pixels
     centre = (np.arange(size) + 0.5) * scale
@@ -87,7 +75,7 @@ def _weights(length, size):
 
 
 def _nearest(length, size):
-    """Returns floor((i + 0.5) length / size) in float32, whose rounding decides some ties."""
+    """floor((i + 0.5) length / size) in float32, whose rounding decides some ties."""
     scale = np.float32(length) / np.float32(size)
     centre = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * scale
     return np.minimum(centre.astype(int), length - 1)

@@ -16,15 +16,9 @@ _CROP_ATTEMPTS = 10
 
 
 def evaluation_view(image, mask, size=256):
-    """Cuts out the largest centred square and resizes it.
+    """The largest centred square, resized: -> image (size, size, 3) uint8, mask (size, size) uint8.
 
-    Args:
-      image: (H, W, 3) uint8.
-      mask: (H, W) uint8 index map, or None.
-      size: pixels along each side of the result.
-
-    Returns:
-      image (size, size, 3) uint8, mask (size, size) uint8 or None.
+    image: (H, W, 3) uint8; mask: (H, W) uint8 index map, or None, which it stays.
     """
     _check(image, mask)
     height, width = image.shape[:2]
@@ -34,18 +28,10 @@ def evaluation_view(image, mask, size=256):
 
 
 def training_view(image, mask, rng, size=256, crop_scale=CROP_SCALE, flip=True):
-    """Cuts out a random part, resizes it, and mirrors half of the results.
+    """A random part, resized, and mirrored half of the time: image and mask as `evaluation_view`.
 
-    Args:
-      image: (H, W, 3) uint8.
-      mask: (H, W) uint8 index map, or None.
-      rng: numpy.random.Generator.
-      size: pixels along each side of the result.
-      crop_scale: smallest and largest area of the part, as a share of the largest centred square's.
-      flip: whether results are mirrored left to right with probability 0.5.
-
-    Returns:
-      image (size, size, 3) uint8, mask (size, size) uint8 or None.
+    rng: numpy.random.Generator; crop_scale: smallest and largest area of the part, as a share of
+    the largest centred square's; flip: whether it is mirrored left to right with probability 0.5.
     """
     _check(image, mask)
     crop = random_crop(*image.shape[:2], rng, crop_scale)
@@ -54,13 +40,11 @@ def training_view(image, mask, rng, size=256, crop_scale=CROP_SCALE, flip=True):
 
 
 def random_crop(height, width, rng, crop_scale=CROP_SCALE):
-    """Draws a crop as torchvision's RandomResizedCrop does, areas relative to the largest square.
+    """Draw a crop as torchvision's RandomResizedCrop does: -> (top, left, height, width) int.
 
-    The aspect ratio is log-uniform in [3/4, 4/3]. A crop that does not fit is drawn again; after
-    ten attempts the largest centred crop of an allowed aspect ratio is taken.
-
-    Returns:
-      (top, left, height, width), integers.
+    Areas are relative to the largest square, the aspect ratio is log-uniform in [3/4, 4/3]. A crop
+    that does not fit is drawn again; after ten attempts the largest centred crop of an allowed
+    aspect ratio is taken.
     """
     square = min(height, width) ** 2
     low, high = math.log(_ASPECT_RANGE[0]), math.log(_ASPECT_RANGE[1])
@@ -89,7 +73,7 @@ def _check(image, mask):
 
 
 def _cut(image, mask, crop, size, mirror=False):
-    """Resizes the part (top, left, height, width) of an image and its mask to a square."""
+    """Resize the part (top, left, height, width) of an image and its mask to a square."""
     top, left, height, width = crop
     part = slice(top, top + height), slice(left, left + width)
     image = resize_image(image[part], size, mirror)

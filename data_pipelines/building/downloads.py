@@ -14,18 +14,11 @@ from dias_jax.errors import UserError
 
 
 def fetch(dl_manager, urls, name):
-    """Downloads archives and unpacks them into one folder; what is there already stays.
+    """Download archives and unpack them into one folder, which appears complete: -> its path.
 
-    Args:
-      dl_manager: the builder's tfds.download.DownloadManager.
-      urls: addresses of .tar or .zip archives.
-      name: of the folder, below the directory of downloads.
-
-    Returns:
-      The folder. It appears when everything is in it.
-
-    Raises:
-      UserError: an archive cannot be had, is not the published one or cannot be unpacked.
+    What is there already stays. dl_manager: the builder's tfds.download.DownloadManager; urls: of
+    .tar or .zip archives; name: of the folder, below the directory of downloads. Raises UserError
+    when an archive cannot be had, is not the published one or cannot be unpacked.
     """
     folder = pathlib.Path(dl_manager.download_dir) / name / "unpacked"
     if folder.is_dir():
@@ -53,7 +46,7 @@ def fetch(dl_manager, urls, name):
 
 
 def unpack(archive, folder):
-    """Unpacks a .tar or .zip archive, and the archives that are in it where they are."""
+    """Unpack a .tar or .zip archive, and the archives that are in it where they are."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(folder)

@@ -69,7 +69,7 @@ class Entry:
         self._values, self._name = values, name
 
     def bytes(self, key):
-        """Returns the bytes of a value. Raises UserError where the release lacks it."""
+        """The bytes of a value. Raises UserError where the release lacks it."""
         value = self._values.get(key) if isinstance(self._values, dict) else None
         value = getattr(value, "values", value)
         if not isinstance(value, bytes):
@@ -77,21 +77,15 @@ class Entry:
         return value
 
     def array(self, key):
-        """Returns a value as (n,) uint8. Raises UserError where the release lacks it."""
+        """A value as (n,) uint8. Raises UserError where the release lacks it."""
         return np.frombuffer(self.bytes(key), np.uint8)
 
 
 def open_release(path):
-    """Opens train.lmdb or val.lmdb.
+    """Open train.lmdb or val.lmdb: -> iterator over (name, Entry), in the order of the release.
 
-    Args:
-      path: the file.
-
-    Returns:
-      An iterator over (name, Entry), in the order of the release.
-
-    Raises:
-      UserError: lmdb is not installed, the file cannot be read or holds anything but plain data.
+    Raises UserError when lmdb is not installed, the file cannot be read or holds anything but plain
+    data.
     """
     try:
         import lmdb  # an extra: only those who have a release need it
@@ -116,14 +110,10 @@ def _entries(environment, keys, path):
 
 
 def unpickle(encoded, name):
-    """Returns what a pickle of plain data, bytes and arrays holds; nothing of it is executed.
+    """What a pickle of plain data, bytes and arrays holds; nothing of it is executed.
 
-    Args:
-      encoded: the pickle's bytes.
-      name: what an error message calls it.
-
-    Raises:
-      UserError: the pickle is damaged or asks for anything else.
+    encoded: bytes; name: for messages. Raises UserError when it is damaged or asks for anything
+    else.
     """
     try:
         return _Unpickler(io.BytesIO(encoded)).load()

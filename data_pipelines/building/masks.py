@@ -9,14 +9,10 @@ MAX_OBJECTS = 254  # index maps are uint8; 0 and 1 are taken
 
 
 def number_objects(segments, objects):
-    """Merges the segments that are no objects and numbers the others.
+    """Merge the segments that are no objects and number the others: -> index map (H, W) uint8.
 
-    Args:
-      segments: (H, W) uint8, 0 not annotated, 1.. segments.
-      objects: (n,) bool for segments 1.., whether it is an object.
-
-    Returns:
-      (H, W) uint8: 0 not annotated, 1 background, 2.. objects.
+    segments: (H, W) uint8, 0 not annotated, 1.. segments; objects: (n,) bool, which of these are
+    objects.
     """
     meaning = np.zeros(256, np.uint8)
     meaning[1 : len(objects) + 1] = np.where(objects, 1 + np.cumsum(objects), 1)
@@ -24,20 +20,11 @@ def number_objects(segments, objects):
 
 
 def renumber(indices, name, background=(0,), not_annotated=()):
-    """Turns published indices into an index map.
+    """Published indices (H, W) uint8 as an index map: -> mask (H, W) uint8, index of each object.
 
-    Args:
-      indices: (H, W) uint8.
-      name: the picture's file, for messages.
-      background: indices that stand for the background.
-      not_annotated: indices that stand for nothing.
-
-    Returns:
-      mask (H, W) uint8: 0 not annotated, 1 background, 2.. objects by increasing index;
-      objects: list of the index of each object.
-
-    Raises:
-      UserError: there are too many objects.
+    Objects are numbered by increasing index. name: the picture's file, for messages; background and
+    not_annotated: the indices that stand for these. Raises UserError when there are too many
+    objects.
     """
     present = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
     objects = [int(i) for i in present if i not in (*background, *not_annotated)]
@@ -50,15 +37,10 @@ def renumber(indices, name, background=(0,), not_annotated=()):
 
 
 def boxes_of(mask, num_objects):
-    """Returns the boxes of masks 2, 3, .. of an index map.
+    """The boxes of masks 2, 3, .. of an index map: (H, W) uint8 -> (num_objects, 4) float32.
 
-    Args:
-      mask: (H, W) uint8.
-      num_objects: G.
-
-    Returns:
-      (G, 4) float32: left, top, right, bottom edge of the box, in image widths and heights; zeros
-      for an object that is not seen.
+    Left, top, right and bottom edge in image widths and heights; zeros for an object that is not
+    seen.
     """
     height, width = mask.shape
     boxes = np.zeros((num_objects, 4), np.float32)
@@ -73,16 +55,10 @@ def boxes_of(mask, num_objects):
 
 
 def labels_in_view(classes, mask, capacity):
-    """Returns class and box of every object that a view shows.
+    """Class and box of every object that a view shows: -> (G,) int32, (G, 4) float32.
 
-    Args:
-      classes: (n,) int of objects 2, 3, ..
-      mask: (H, W) uint8, the view's index map.
-      capacity: G, at least n.
-
-    Returns:
-      (G,) int32 and (G, 4) float32; class -1 and a zero box for an object that is not seen and for
-      what only fills.
+    classes: (n,) int of objects 2, 3, ..; mask: (H, W) uint8, the view's index map; capacity: G, at
+    least n. Class -1 and a zero box for an object that is not seen and for what only fills.
     """
     count = len(classes)
     is_seen = np.bincount(mask.ravel(), minlength=256)[2 : 2 + count] > 0

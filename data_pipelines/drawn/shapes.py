@@ -47,10 +47,8 @@ class PlacedObject(NamedTuple):
 class Shapes:
     """Random access to the scenes of one split.
 
-    `source[i]` is a dict: image (size, size, 3) uint8, mask (size, size) uint8, index int.
-
-    Raises:
-      UserError: `split` is none of SPLIT_SIZES.
+    `source[i]` is a dict: image (size, size, 3) uint8, mask (size, size) uint8, index int. Raises
+    UserError when `split` is none of SPLIT_SIZES.
     """
 
     num_masks = NUM_MASKS
@@ -85,16 +83,10 @@ class Shapes:
 
 
 def render(index, split, size=128, seed=0):
-    """Draws one scene.
+    """Draw one scene: -> image (size, size, 3) uint8, mask (size, size) uint8.
 
-    Args:
-      index: the scene's number in its split.
-      split: "train", "validation" or "test".
-      size: pixels along each side.
-      seed: another seed, another set of scenes.
-
-    Returns:
-      image (size, size, 3) uint8, mask (size, size) uint8: 1 = ground, 2.. = objects.
+    In the mask 1 is the ground, 2.. are objects. index: the scene's number in its split, "train",
+    "validation" or "test"; seed: another seed, another set of scenes.
     """
     random = np.random.default_rng((seed, _SPLIT_NUMBERS[split], index))
     # What is drawn at random comes first and does not depend on the size, but for the pixel noise.
@@ -123,13 +115,13 @@ def render(index, split, size=128, seed=0):
 
 
 def _spread(random, count):
-    """Returns `count` numbers in [0, 1), evenly spread with jitter, in random order."""
+    """`count` numbers in [0, 1), evenly spread with jitter, in random order."""
     jitter = random.uniform(-0.2, 0.2, count)
     return random.permutation((np.arange(count) + jitter) / count)
 
 
 def _place(random, mask, placed):
-    """Returns a PlacedObject that is seen well enough behind those in `mask`, or None."""
+    """A PlacedObject that is seen well enough behind those in `mask`, or None."""
     size = mask.shape[0]
     for _ in range(_PLACEMENT_ATTEMPTS):
         form = forms.ALL_FORMS[int(random.integers(len(forms.ALL_FORMS)))]
@@ -147,7 +139,7 @@ def _place(random, mask, placed):
 
 
 def _draw_centre(random, radius, placed):
-    """Draws a centre; half of them beside an earlier object, so that many objects overlap."""
+    """Draw a centre; half of them beside an earlier object, so that many objects overlap."""
     if not placed or random.random() < 0.5:
         return tuple(random.uniform(0.08, 0.92, 2))
     neighbour = placed[int(random.integers(len(placed)))]
@@ -159,7 +151,7 @@ def _draw_centre(random, radius, placed):
 
 
 def _frame(centre, radius, angle, size):
-    """Returns the window around an object and its pixel centres in the object's frame."""
+    """The window around an object and its pixel centres in the object's frame."""
     reach = radius * 1.05 + _SHADOW_REACH
     spans = []
     for middle in centre:
@@ -176,7 +168,7 @@ def _frame(centre, radius, angle, size):
 
 
 def _paint(image, uncovered, light, item, colour):
-    """Adds an object behind what is painted already, and its contact shadow on what will follow."""
+    """Add an object behind what is painted already, and its contact shadow on what will follow."""
     window, size = item.window, uncovered.shape[0]
     coverage = np.clip(0.5 - item.distance * size, 0, 1)
     share = uncovered[window] * coverage

@@ -12,7 +12,7 @@ from PIL import Image
 
 
 def object_surface(random, item, hue, light_angle):
-    """Returns the colours (3, h, w) of one PlacedObject in its window."""
+    """The colours (3, h, w) of one PlacedObject in its window."""
     x, y = item.x, item.y
     pattern = _pattern(random, x, y, item.radius)
     saturation, value = random.uniform(0.55, 0.95), random.uniform(0.65, 1.0)
@@ -29,7 +29,7 @@ def object_surface(random, item, hue, light_angle):
 
 
 def ground_surface(random, hue, light_angle, size):
-    """Returns the colours (3, size, size) of the ground."""
+    """The colours (3, size, size) of the ground."""
     steps = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     angle = random.uniform(0, 2 * math.pi)
     cosine, sine = np.float32(4 * math.cos(angle)), np.float32(4 * math.sin(angle))
@@ -46,7 +46,7 @@ def ground_surface(random, hue, light_angle, size):
 
 
 def _pattern(random, x, y, unit):
-    """Returns a random pattern in [0, 1] over x, y, which are in units of `unit` image sides."""
+    """A random pattern in [0, 1] over x, y, which are in units of `unit` image sides."""
     kind = int(random.integers(5))
     # A period of 0.06 to 0.12 image sides: coarse enough to survive a resize to 64 pixels.
     frequency = np.float32(2 * math.pi * unit / random.uniform(0.06, 0.12))
@@ -62,12 +62,12 @@ def _pattern(random, x, y, unit):
 
 
 def _steepen(wave, steepness):
-    """Turns a wave around 0 into a pattern of two levels with soft edges."""
+    """Turn a wave around 0 into a pattern of two levels with soft edges."""
     return np.clip(wave * np.float32(steepness) * 0.5 + 0.5, 0, 1)
 
 
 def _clouds(random, shape, cells):
-    """Returns smooth noise (h, w) in [0, 1] with `cells` knots along each side."""
+    """Smooth noise (h, w) in [0, 1] with `cells` knots along each side."""
     knots = Image.fromarray(random.random((cells, cells), np.float32))
     return np.clip(np.asarray(knots.resize(shape[::-1], Image.Resampling.BICUBIC)), 0, 1)
 
