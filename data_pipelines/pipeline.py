@@ -2,9 +2,9 @@
 
   "image" uint8 (B, H, W, 3), "index" int32 (B,): the sample's number in its split;
   training adds "replaced" bool (B,), True where the sample stands in for a damaged one;
-  evaluation adds "mask" uint8 (B, H, W), 0 = not annotated, 1 = background, 2.. = objects, and
-  "valid" bool (B,), False for the samples that only fill the last batch; and, where the data set
-  has them, "classes" int32 (B, G) and "boxes" float32 (B, G, 4) of the objects as the view shows
+  evaluation adds "valid" bool (B,), False for the samples that only fill the last batch; and,
+  where the data set has them, "mask" uint8 (B, H, W), 0 = not annotated, 1 = background, 2.. =
+  objects, "classes" int32 (B, G) and "boxes" float32 (B, G, 4) of the objects as the view shows
   them: left, top, right, bottom in sides of the view; class -1 where there is none.
 
 A batch is a pure function of its number: which samples, in which order and view does not depend on
@@ -24,23 +24,17 @@ from dias_jax.errors import UserError
 
 
 def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num_threads=None):
-    """Returns an endless iterator over training batches.
+    """An endless iterator over training batches, as dicts.
 
     Every epoch is shuffled anew. A batch may span the end of an epoch: nothing is left out.
-
-    Args:
-      data_config: as for `open_split`, `crop_scale` and `flip` of the random view, and
-        `skip_damaged`: whether the next readable sample replaces one that is not.
-      batch_size: samples of a batch over all hosts.
-      seed: decides order and views.
-      start_step: number of the first batch; the same as skipping that many.
-      shard: this host's number and the number of hosts. The hosts' parts of batch k together hold
-        the same samples in the same views as batch k of a single host.
-      num_threads: readers; None: one for each processor core, at most 16.
-
-    Raises:
-      UserError: fewer samples than a batch, or the hosts do not divide the batch. Iterating raises
-        it for a damaged sample, naming it, unless it is replaced.
+    data_config: as for `open_split`, with `crop_scale` and `flip` of the random view and
+    `skip_damaged`, whether the next readable sample replaces one that is not; batch_size: samples
+    over all hosts; seed: decides order and views; start_step: number of the first batch, the same
+    as skipping that many; shard: this host's number and the number of hosts, whose parts of batch k
+    together hold the same samples in the same views as batch k of a single host; num_threads:
+    readers, None: one for each processor core, at most 16. Raises UserError when there are fewer
+    samples than a batch or the hosts do not divide it, and while iterating for a damaged sample,
+    which it names, unless that is replaced.
     """
     source = open_split(data_config, "train", with_masks=False)
     if len(source) < batch_size:
@@ -58,21 +52,12 @@ def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num
 
 
 def evaluation_batches(data_config, split, batch_size, shard=(0, 1), limit=0, num_threads=None):
-    """Returns an iterator over a split, each sample once over all hosts.
+    """An iterator over a split, each sample once over all hosts.
 
     All hosts get the same number of batches of the same shape. What fills the last one repeats the
-    last sample and has valid = False.
-
-    Args:
-      data_config: as for `open_split`.
-      split: the split's name.
-      batch_size: samples of a batch over all hosts.
-      shard: this host's number and the number of hosts.
-      limit: only the first so many samples; 0: all.
-      num_threads: readers; None: one for each processor core, at most 16.
-
-    Raises:
-      UserError: the hosts do not divide the batch. Iterating raises it for a damaged image.
+    last sample and has valid = False. limit: only the first so many samples, 0: all; the others as
+    in `train_batches`. Raises UserError when the hosts do not divide the batch, and while iterating
+    for a damaged image.
     """
     source = open_split(data_config, split)
     local_size = _local_batch_size(batch_size, shard)
@@ -95,12 +80,10 @@ def _training_sample(sample, rng, source, data_config):
 def _evaluation_sample(position, source, num_samples, data_config):
     sample = source[min(int(position), num_samples - 1)]
     image, mask = source.evaluation_view(sample, data_config)
-    view = {
-        "image": image,
-        "mask": mask,
-        "index": np.int32(sample["index"]),
-        "valid": np.bool_(position < num_samples),
-    }
+    valid = np.bool_(position < num_samples)
+    view = {"image": image, "index": np.int32(sample["index"]), "valid": valid}
+    if mask is not None:
+        view["mask"] = mask
     if "classes" in sample:
         classes, boxes = labels_in_view(sample["classes"], mask, source.num_masks - 1)
         view |= {"classes": classes, "boxes": boxes}

@@ -1,4 +1,4 @@
-"""A picture of samples and their masks: the evaluation view beside random training views."""
+"""A picture of samples, with masks if there are any: as evaluated, beside random training views."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from dias_jax import pictures
 
 
 def draw_samples(data_config, split, count, num_views):
-    """Returns a PIL image: a row a sample, its evaluation view and `num_views` training views."""
+    """A row a sample, its evaluation view and `num_views` training views: -> PIL image."""
     source = open_split(data_config, split)
     count = min(count, len(source))
     rows = []
@@ -16,11 +16,12 @@ def draw_samples(data_config, split, count, num_views):
         rng = np.random.default_rng(sample["index"])
         views = [source.evaluation_view(sample, data_config)]
         views += [source.training_view(sample, rng, data_config) for _ in range(num_views)]
-        rows.append([tile for image, mask in views for tile in (image, _painted(image, mask))])
-    titles = ["evaluation", "masks"]
-    titles += [title for i in range(num_views) for title in (f"training view {i + 1}", "masks")]
+        rows.append([tile for view in views for tile in _tiles(*view)])
+    titles = ["evaluation", *(f"training view {i + 1}" for i in range(num_views))]
+    if source.num_masks:
+        titles = [title for view in titles for title in (view, "masks")]
     return pictures.grid(rows, titles)
 
 
-def _painted(image, mask):
-    return pictures.overlay(image, mask.astype(int) - 1)
+def _tiles(image, mask):
+    return [image] if mask is None else [image, pictures.overlay(image, mask.astype(int) - 1)]

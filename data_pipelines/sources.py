@@ -1,9 +1,9 @@
 """Where a name becomes a source of samples: drawn scenes, or records that were prepared.
 
 A source answers for itself: `len(source)`; `source[i]`, a dict of image, index and mask;
-`num_masks`, the static bound on ground-truth masks, background included; the views that are taken
-of its samples (`training_view`, `evaluation_view`); and `protocol`, a line that says what an
-evaluation sees.
+`num_masks`, the static bound on ground-truth masks, background included, 0 where there are none
+(then samples have no mask, and views None in its place); the views that are taken of its samples
+(`training_view`, `evaluation_view`); and `protocol`, a line that says what an evaluation sees.
 """
 
 import functools

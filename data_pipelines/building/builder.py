@@ -8,45 +8,51 @@ The source is the publisher's folder, or `train.lmdb` of the PyTorch reference's
 """
 
 import abc
-import contextlib
 import io
 import pathlib
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
+import tqdm
 from PIL import Image
 
 from data_pipelines.building import downloads, lmdb_release
 from data_pipelines.building.masks import boxes_of
 from data_pipelines.building.shrink import shrink
-from data_pipelines.records import decode, decode_indices
+from data_pipelines.images import decode, decode_indices
+from data_pipelines.records import VERSION
 from dias_jax.errors import UserError
 
 UNKNOWN = 0  # the class of an object that the publisher gives no class
 
 
 class Sample(NamedTuple):
-    """One image with its objects; the names are for messages and the record's file name."""
+    """One image with its objects; the names are for messages, and the record's file name."""
 
     image_name: str | pathlib.Path
     mask_name: str | pathlib.Path
     image: bytes  # as published
-    mask: np.ndarray  # (H, W) uint8
-    classes: list  # category of each object
+    mask: np.ndarray | None = None  # (H, W) uint8, for a data set that has masks
+    classes: list | None = None  # category of each object, likewise
     depth: bytes | None = None  # as published, for a data set that has it
+    pixels: np.ndarray | None = None  # (H, W, 3) uint8, where the image has been decoded already
+    file_name: str | None = None  # in the record; None: the image's own
 
 
 class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Builds a data set below `data_dir`; a data set is a subclass.
 
-    Raises (while building):
-      UserError: a file is missing or damaged, or files contradict one another.
+    Building raises UserError when a file is missing or damaged, or files contradict one another.
     """
 
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version(VERSION)
     IMAGE_FORMAT = "jpeg"
+    HAS_MASKS = True
     HAS_DEPTH = False
+    HAS_RELEASE = True  # the PyTorch reference published it as train.lmdb
+    UPRIGHT = False  # whether images are photographs, to be turned upright when they are read
+    ANNOTATION = ""  # for the protocol: what sets the masks apart from the usual ones
     ARCHIVES = ()  # addresses, where the publisher has stable ones
     FILES = ""  # otherwise: which to fetch from where
     FOLDER = ""  # below the directory of downloads, for what is in the archives
@@ -61,18 +67,31 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @abc.abstractmethod
     def categories(self):
-        """Returns a dict from class id to name."""
+        """A dict from class id to name."""
 
     @abc.abstractmethod
     def published_splits(self):
-        """Returns a dict from split to an iterator over the Samples of the publisher's folder."""
+        """A dict from split to (items, read), of the publisher's folder.
 
-    @abc.abstractmethod
-    def released_mask(self, indices, entry, name):
-        """Returns mask and classes of an entry of the reference's release.
-
-        `indices` (H, W) uint8 is its decoded segmentation, `entry` its dict, `name` for messages.
+        items: what is to be read, listed at once, so that a missing list shows early; read: a
+        function from one of them to a Sample, or to None where it is left out.
         """
+
+    def released_mask(self, indices, entry, name):
+        """Mask and classes of an entry of the reference's release, if there is one.
+
+        indices: (H, W) uint8, its decoded segmentation; entry: its dict; name: for messages.
+        """
+        raise NotImplementedError
+
+    def fingerprint(self):
+        """Tells sources apart for whoever prepares a data set again; "": there is only one."""
+        return ""
+
+    @property
+    def is_release(self):
+        """Whether the source is the reference's release."""
+        return self.HAS_RELEASE and self.source.suffix == ".lmdb"
 
     def _info(self):
         return tfds.core.DatasetInfo(
@@ -81,7 +100,7 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             homepage=self.HOMEPAGE,
             license=self.LICENSE,
             citation=self.CITATION,
-            features=record_features(self.IMAGE_FORMAT, self.HAS_DEPTH),
+            features=record_features(self.IMAGE_FORMAT, self.HAS_MASKS, self.HAS_DEPTH),
             metadata=tfds.core.MetadataDict(),
             disable_shuffling=True,  # sample i is the publisher's i
         )
@@ -90,109 +109,83 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if self.source is None:
             folder = downloads.fetch(dl_manager, self.ARCHIVES, self.FOLDER)
             self.source = folder / self.ARCHIVE_ROOT
-        metadata = self.info.metadata
-        metadata["num_masks"], metadata["max_side"] = 1, self.max_side
-        metadata["published_sizes"] = self.PUBLISHED_SIZES
-        metadata["categories"] = {str(number): name for number, name in self.categories().items()}
-        if self.source.suffix == ".lmdb":
+        self.info.metadata.update(
+            num_masks=int(self.HAS_MASKS),
+            max_side=self.max_side,
+            upright=self.UPRIGHT,
+            annotation=self.ANNOTATION,
+            published_sizes=self.PUBLISHED_SIZES,
+            categories={str(number): name for number, name in self.categories().items()},
+            fingerprint=self.fingerprint(),
+            remarks={},  # for the summary: how many of what
+        )
+        if self.is_release:
             paths = {"train": self.source, "validation": self.source.with_name("val.lmdb")}
             entries = {split: lmdb_release.open_release(path) for split, path in paths.items()}
-            splits = {split: self._released_samples(found) for split, found in entries.items()}
+            splits = {split: (found, self._released_sample) for split, found in entries.items()}
         else:
             splits = self.published_splits()
-        return {split: self._generate_examples(samples) for split, samples in splits.items()}
+        return {name: self._generate_examples(name, *split) for name, split in splits.items()}
 
-    def _released_samples(self, entries):
-        for name, entry in entries:
-            mask_name = f"the mask of {name}"
-            indices = decode_indices(entry.bytes("segment"), mask_name)
-            mask, classes = self.released_mask(indices, entry, name)
-            depth = entry.bytes("depth") if self.HAS_DEPTH else None
-            yield Sample(name, mask_name, entry.bytes("image"), mask, classes, depth)
+    def _released_sample(self, entry):
+        name, entry = entry
+        mask_name = f"the mask of {name}"
+        indices = decode_indices(entry.bytes("segment"), mask_name)
+        mask, classes = self.released_mask(indices, entry, name)
+        depth = entry.bytes("depth") if self.HAS_DEPTH else None
+        return Sample(name, mask_name, entry.bytes("image"), mask, classes, depth)
 
-    def _generate_examples(self, samples):
-        metadata = self.info.metadata
-        for number, sample in enumerate(samples):
-            size = decode(sample.image, sample.image_name).shape[:2]
+    def _generate_examples(self, split, items, read):
+        number = 0
+        # On a terminal only, and gone when it is done.
+        for item in tqdm.tqdm(items, f"{self.name} {split}", unit="", leave=False, disable=None):
+            sample = read(item)
+            if sample is not None:
+                yield number, self._record(sample)
+                number += 1
+        if number == 0:
+            raise UserError(f"no image of the {split} split of {self.source} can be read")
+
+    def _record(self, sample):
+        if sample.pixels is None:
+            sample = sample._replace(pixels=decode(sample.image, sample.image_name))
+        size = sample.pixels.shape[:2]
+        if self.HAS_MASKS:
             require_size(sample.mask, sample.mask_name, size, sample.image_name)
-            if self.HAS_DEPTH:
-                name = f"the depth of {sample.image_name}"
-                require_size(decode(sample.depth, name, "L"), name, size, sample.image_name)
-            if self.max_side:
-                sample = shrink(sample, self.max_side, self.IMAGE_FORMAT)
+        if self.HAS_DEPTH:
+            name = f"the depth of {sample.image_name}"
+            require_size(decode(sample.depth, name, "L"), name, size, sample.image_name)
+        if self.max_side:
+            sample = shrink(sample, self.max_side)
+        record = {
+            "image": io.BytesIO(sample.image),
+            "file_name": sample.file_name or pathlib.Path(sample.image_name).name,
+        }
+        if self.HAS_MASKS:
+            metadata = self.info.metadata
             metadata["num_masks"] = max(metadata["num_masks"], int(sample.mask.max()))
-            example = {
-                "image": io.BytesIO(sample.image),
-                "mask": Image.fromarray(sample.mask),
-                "file_name": pathlib.Path(sample.image_name).name,
-                "classes": np.array(sample.classes, np.int32),
-                "boxes": boxes_of(sample.mask, len(sample.classes)),
-            }
-            if self.HAS_DEPTH:
-                example["depth"] = io.BytesIO(sample.depth)
-            yield number, example
+            record["mask"] = Image.fromarray(sample.mask)
+            record["classes"] = np.array(sample.classes, np.int32)
+            record["boxes"] = boxes_of(sample.mask, len(sample.classes))
+        if self.HAS_DEPTH:
+            record["depth"] = io.BytesIO(sample.depth)
+        return record
 
 
-def record_features(image_format, has_depth):
-    """Returns the TFDS features of a record."""
+def record_features(image_format, has_masks, has_depth):
+    """The TFDS features of a record; image_format None: every image in its own."""
     picture = tfds.features.Image(shape=(None, None, 1), encoding_format="png")
     features = {
         "image": tfds.features.Image(shape=(None, None, 3), encoding_format=image_format),
-        "mask": picture,
         "file_name": tfds.features.Text(),
-        "classes": tfds.features.Tensor(shape=(None,), dtype=np.int32),
-        "boxes": tfds.features.Tensor(shape=(None, 4), dtype=np.float32),
     }
+    if has_masks:
+        features["mask"] = picture
+        features["classes"] = tfds.features.Tensor(shape=(None,), dtype=np.int32)
+        features["boxes"] = tfds.features.Tensor(shape=(None, 4), dtype=np.float32)
     if has_depth:
         features["depth"] = picture
     return tfds.features.FeaturesDict(features)
-
-
-def build(data_set):
-    """Builds a data set; one that is there already stays. An interrupted build leaves none.
-
-    Args:
-      data_set: an `ObjectDataSet`.
-
-    Returns:
-      A one-line summary.
-
-    Raises:
-      UserError: the source is missing, damaged or contradicts itself, or nothing can be written.
-    """
-    source = data_set.source
-    if source is None and not data_set.ARCHIVES:
-        raise UserError(f"{data_set.name} is not downloaded, it needs --source: {data_set.FILES}")
-    if source and not (source.is_dir() or source.suffix == ".lmdb" and source.is_file()):
-        raise UserError(f"the source {source} is neither a directory nor an .lmdb file")
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads
-            data_set.download_and_prepare()
-    except (OSError, RuntimeError) as error:  # the latter is what the record writer raises
-        reason = str(error).split("; ")[0]
-        raise UserError(
-            f"cannot write {data_set.data_path} ({reason}): make room, or name another --data_dir"
-        ) from error
-    stored = data_set.info.metadata["max_side"]
-    if stored != data_set.max_side:
-        raise UserError(
-            f"{data_set.data_path} was prepared with --max_side={stored}, not "
-            f"{data_set.max_side}: give the same value or another --data_dir"
-        )
-    return f"{data_set.name}: {describe(data_set.info)}, in {data_set.data_path}"
-
-
-def describe(info):
-    """Returns sizes and bound of a prepared data set, in one line.
-
-    Where a split is not what its publisher has, both sizes are named.
-    """
-    counts = []
-    for name, split in info.splits.items():
-        published = info.metadata["published_sizes"].get(name)
-        whole = "" if split.num_examples == published else f" of {published} published"
-        counts.append(f"{split.num_examples}{whole} {name}")
-    return f"{', '.join(counts)} images, at most {info.metadata['num_masks']} masks each"
 
 
 def require_size(array, name, size, image_name):
@@ -205,7 +198,7 @@ def require_size(array, name, size, image_name):
 
 
 def read_bytes(path):
-    """Returns a file's bytes. Raises UserError where it cannot be read."""
+    """A file's bytes. Raises UserError where it cannot be read."""
     try:
         return pathlib.Path(path).read_bytes()
     except OSError as error:

@@ -8,41 +8,38 @@ from PIL import Image
 _JPEG_QUALITY = 95
 
 
-def shrink(sample, max_side, image_format):
-    """Reduces a Sample whose image is longer than `max_side` pixels on a side.
+def shrink(sample, max_side):
+    """Reduce a decoded Sample whose image is longer than `max_side` pixels on a side: -> Sample.
 
-    Images by antialiased bilinear interpolation, then encoded again; masks and depth by the pixel
-    under each new pixel's centre. Objects that no pixel is left of are dropped.
-
-    Args:
-      sample: of `data_pipelines.building.builder`; image and mask have one size.
-      max_side: pixels.
-      image_format: "jpeg" or "png", of the result.
-
-    Returns:
-      A Sample; `sample` itself where it is small enough.
+    Images by antialiased bilinear interpolation, then encoded again, a JPEG as JPEG and everything
+    else as PNG; masks and depth by the pixel under each new pixel's centre. Objects that no pixel
+    is left of are dropped. A sample that is small enough stays as it is.
     """
-    height, width = sample.mask.shape
+    height, width = sample.pixels.shape[:2]
     scale = max_side / max(height, width)
     if scale >= 1:
         return sample
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    image = Image.open(io.BytesIO(sample.image)).convert("RGB")
-    image = image.resize(size, Image.Resampling.BILINEAR)
+    is_jpeg = Image.open(io.BytesIO(sample.image)).format in ("JPEG", "MPO")
+    image = Image.fromarray(sample.pixels).resize(size, Image.Resampling.BILINEAR)
+    sample = sample._replace(
+        image=_encode(image, "jpeg" if is_jpeg else "png"), pixels=np.asarray(image)
+    )
+    if sample.mask is not None:
+        sample = _shrink_mask(sample, size)
+    if sample.depth is not None:
+        depth = Image.open(io.BytesIO(sample.depth)).resize(size, Image.Resampling.NEAREST)
+        sample = sample._replace(depth=_encode(depth, "png"))
+    return sample
+
+
+def _shrink_mask(sample, size):
     mask = np.array(Image.fromarray(sample.mask).resize(size, Image.Resampling.NEAREST))
     is_left = np.isin(np.arange(2, 2 + len(sample.classes)), mask)
     number = np.arange(256)
     number[2 : 2 + len(is_left)] = 1 + np.cumsum(is_left)
-    depth = sample.depth
-    if depth is not None:
-        smaller = Image.open(io.BytesIO(depth)).resize(size, Image.Resampling.NEAREST)
-        depth = _encode(smaller, "png")
-    return sample._replace(
-        image=_encode(image, image_format),
-        mask=number[mask].astype(np.uint8),
-        classes=[name for name, left in zip(sample.classes, is_left) if left],
-        depth=depth,
-    )
+    classes = [name for name, left in zip(sample.classes, is_left) if left]
+    return sample._replace(mask=number[mask].astype(np.uint8), classes=classes)
 
 
 def _encode(image, image_format):

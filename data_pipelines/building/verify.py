@@ -3,27 +3,20 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines.building.builder import describe
+from data_pipelines.building.build import describe
 from data_pipelines.building.masks import boxes_of
 from data_pipelines.records import PreparedSplit
 from dias_jax.errors import UserError
 
 
 def verify(directory):
-    """Verifies a prepared data set.
+    """Read a prepared data set again: directory that holds dataset_info.json -> a one-line summary.
 
-    Args:
-      directory: the one that holds dataset_info.json.
-
-    Returns:
-      A one-line summary.
-
-    Raises:
-      UserError: a file is missing or damaged, or a sample contradicts its record.
+    Raises UserError when a file is missing or damaged, or a sample contradicts its record.
     """
     info = tfds.builder_from_directory(directory).info
     with_depth = "depth" in info.features
-    largest = 1
+    largest = min(info.metadata["num_masks"], 1)
     for split in info.splits:
         source = PreparedSplit(directory, split, with_depth=with_depth)
         for index in range(len(source)):
@@ -33,7 +26,8 @@ def verify(directory):
                 raise UserError(
                     f"sample {index} of {split} in {directory} {problem}: prepare it again"
                 )
-            largest = max(largest, int(sample["mask"].max()))
+            if "mask" in sample:
+                largest = max(largest, int(sample["mask"].max()))
     if largest != info.metadata["num_masks"]:
         raise UserError(
             f"{directory} has up to {largest} masks an image but records "
@@ -43,7 +37,9 @@ def verify(directory):
 
 
 def find_problem(sample):
-    """Returns what contradicts itself in a sample of PreparedSplit, None if nothing does."""
+    """What contradicts itself in a sample of PreparedSplit; None: nothing does."""
+    if "mask" not in sample:
+        return None
     mask, boxes = sample["mask"], sample["boxes"]
     for name in ("mask", "depth"):
         if name in sample and sample[name].shape != sample["image"].shape[:2]:

@@ -9,7 +9,7 @@ import json
 
 from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample, read_bytes
 from data_pipelines.building.masks import renumber
-from data_pipelines.records import decode_indices
+from data_pipelines.images import decode_indices
 from dias_jax.errors import UserError
 
 SHAPES = (
@@ -39,31 +39,27 @@ year={2021}}"""
     PUBLISHED_SIZES = {"train": 50_000, "validation": 10_000, "camo": 20_000}
 
     def categories(self):
-        """Returns the forms that objects have."""
+        """The forms that objects have."""
         return dict(enumerate(SHAPES))
 
     def published_splits(self):
-        """Yields the scenes by number."""
-        splits = {"train": self._samples("full"), "validation": self._samples("outd")}
+        """The scenes by number."""
+        variants = {"train": "full", "validation": "outd"}
         if (self.source / "clevrtex_camo").is_dir():
-            splits["camo"] = self._samples("camo")
-        return splits
+            variants["camo"] = "camo"
+        folders = {split: self.source / f"clevrtex_{name}" for split, name in variants.items()}
+        return {split: (find_scenes(folder), read_scene) for split, folder in folders.items()}
 
     def released_mask(self, indices, entry, name):
         """The release has 0 for the background, 1.. for objects, and no classes."""
         mask, objects = renumber(indices, name)
         return mask, [UNKNOWN] * len(objects)
 
-    def _samples(self, variant):
-        """Returns an iterator; the folder is listed at once, so that a missing one shows early."""
-        return (read_scene(path) for path in find_scenes(self.source / f"clevrtex_{variant}"))
-
 
 def find_scenes(folder):
-    """Returns the image files of a folder's scenes, by number.
+    """The image files of a folder's scenes, by number.
 
-    Raises:
-      UserError: there are none, or some between the first and the last are missing.
+    Raises UserError when there are none, or some between the first and the last are missing.
     """
     prefix = f"CLEVRTEX_{folder.name.removeprefix('clevrtex_')}_"
     found = folder.glob(f"**/{prefix}" + 6 * "[0-9]" + ".png")
@@ -77,7 +73,7 @@ def find_scenes(folder):
 
 
 def read_scene(path):
-    """Returns the Sample of a scene's image file."""
+    """The Sample of a scene's image file."""
     mask_path = path.with_name(f"{path.stem}_flat.png")
     depth_path = path.with_name(f"{path.stem}_depth_0001.png")
     mask, objects = renumber(decode_indices(read_bytes(mask_path), mask_path), mask_path)
@@ -87,11 +83,9 @@ def read_scene(path):
 
 
 def read_forms(path):
-    """Returns a dict from an object's index in the mask to its class; a form not in SHAPES is
-    UNKNOWN.
+    """A dict from an object's index in the mask to its class; UNKNOWN: a form not in SHAPES.
 
-    Raises:
-      UserError: the file is missing or not a scene's.
+    Raises UserError when the file is missing or not a scene's.
     """
     try:
         objects = json.loads(read_bytes(path))["objects"]

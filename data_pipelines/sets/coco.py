@@ -4,6 +4,7 @@ The source holds train2017/, val2017/, annotations/panoptic_{train,val}2017.json
 annotations/panoptic_{train,val}2017/, as published.
 """
 
+import functools
 import itertools
 import json
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from data_pipelines.building.builder import ObjectDataSet, Sample, read_bytes
 from data_pipelines.building.masks import MAX_OBJECTS, number_objects
-from data_pipelines.records import decode
+from data_pipelines.images import decode
 from dias_jax.errors import UserError
 
 SOURCE_SPLITS = {"train": "train2017", "validation": "val2017"}
@@ -41,25 +42,24 @@ booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={20
     STUFF_IS_BACKGROUND = True
 
     def categories(self):
-        """Returns things and stuff; a release of the reference does not name them."""
-        if self.source.suffix == ".lmdb":
+        """Things and stuff; a release of the reference does not name them."""
+        if self.is_release:
             return {}
         return {category["id"]: category["name"] for category in self._read_categories()}
 
     def published_splits(self):
-        """Yields the images in the order of the JSON files, which are read at once."""
+        """The images in the order of the JSON files, which are read at once."""
         is_object = {
             category["id"]: bool(category["isthing"]) or not self.STUFF_IS_BACKGROUND
             for category in self._read_categories()
         }
-        tables = {
-            split: _read_annotations(self._table_path(folder))
-            for split, folder in SOURCE_SPLITS.items()
-        }
-        return {
-            split: self._samples(SOURCE_SPLITS[split], table, is_object)
-            for split, table in tables.items()
-        }
+        segment_table = new_segment_table()
+        splits = {}
+        for split, folder in SOURCE_SPLITS.items():
+            options = {"is_object": is_object, "segment_table": segment_table}
+            read = functools.partial(self._sample, folder, **options)
+            splits[split] = read_annotations(self._table_path(folder)), read
+        return splits
 
     def released_mask(self, indices, entry, name):
         """The release has 0 for not annotated, 1.. for segments, and says which are things."""
@@ -72,7 +72,7 @@ booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={20
     def _read_categories(self):
         path = self._table_path(SOURCE_SPLITS["validation"])  # both files hold them, this is small
         try:
-            categories = _read_json(path)["categories"]
+            categories = read_json(path)["categories"]
             complete = all({"id", "name", "isthing"} <= set(entry) for entry in categories)
         except (KeyError, TypeError):
             complete = False
@@ -81,17 +81,20 @@ booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={20
         return categories
 
     def _table_path(self, folder):
-        return self.source / "annotations" / f"panoptic_{folder}.json"
+        path = self.source / "annotations" / f"panoptic_{folder}.json"
+        if path.exists():
+            return path
+        other = path.with_name(f"instances_{folder}.json")
+        instead = f", or prepare coco_instance from {other.name}" if other.exists() else ""
+        raise UserError(f"{path} is missing: unpack {self.ARCHIVES[-1]} in {self.source}{instead}")
 
-    def _samples(self, folder, table, is_object):
-        segment_table = new_segment_table()
-        for annotation in table:
-            stem = annotation["file_name"].rsplit(".", 1)[0]
-            image_path = self.source / folder / f"{stem}.jpg"
-            mask_path = self.source / "annotations" / f"panoptic_{folder}" / f"{stem}.png"
-            segments = decode(read_bytes(mask_path), mask_path)
-            mask, classes = index_map(segments, annotation, is_object, mask_path, segment_table)
-            yield Sample(image_path, mask_path, read_bytes(image_path), mask, classes)
+    def _sample(self, folder, annotation, *, is_object, segment_table):
+        stem = annotation["file_name"].rsplit(".", 1)[0]
+        image_path = self.source / folder / f"{stem}.jpg"
+        mask_path = self.source / "annotations" / f"panoptic_{folder}" / f"{stem}.png"
+        segments = decode(read_bytes(mask_path), mask_path)
+        mask, classes = index_map(segments, annotation, is_object, mask_path, segment_table)
+        return Sample(image_path, mask_path, read_bytes(image_path), mask, classes)
 
 
 class CocoPanoptic(Coco, skip_registration=True):
@@ -101,28 +104,21 @@ class CocoPanoptic(Coco, skip_registration=True):
 
 
 def new_segment_table():
-    """Returns the look-up table from segment id (24 bits) to index that `index_map` works with."""
+    """The look-up table from segment id (24 bits) to index that `index_map` works with."""
     table = np.full(1 << 24, 255, np.uint8)
     table[0] = 0
     return table
 
 
 def index_map(segments, annotation, is_object, path, segment_table):
-    """Turns a panoptic picture into an index map.
+    """A panoptic picture as an index map: -> mask (H, W) uint8, category of each object.
 
-    Args:
-      segments: (H, W, 3) uint8, colours that encode segment ids (red + 256 green + 65536 blue).
-      annotation: the picture's entry in the published JSON.
-      is_object: dict from category id to bool, False for what belongs to the background.
-      path: the picture's file, for messages.
-      segment_table: from `new_segment_table`; the same afterwards as before.
-
-    Returns:
-      mask (H, W) uint8: 0 not annotated, 1 background, 2.. objects by increasing segment id;
-      classes: list of the category of each object.
-
-    Raises:
-      UserError: the picture and the JSON contradict one another, or there are too many segments.
+    segments: (H, W, 3) uint8, colours that encode segment ids (red + 256 green + 65536 blue);
+    annotation: the picture's entry in the published JSON; is_object: dict from category id to bool,
+    False for what belongs to the background; path: the picture's, for messages; segment_table: from
+    `new_segment_table`, the same afterwards as before. Objects are numbered by increasing segment
+    id. Raises UserError when the picture and the JSON contradict
+    one another, or there are too many segments.
     """
     categories = {info["id"]: info["category_id"] for info in annotation["segments_info"]}
     if len(categories) > MAX_OBJECTS:
@@ -149,16 +145,18 @@ def index_map(segments, annotation, is_object, path, segment_table):
     return number_objects(numbered, objects), list(itertools.compress(found_categories, objects))
 
 
-def _read_json(path):
+def read_json(path):
+    """What a JSON file holds. Raises UserError when it is missing or not valid."""
     try:
         return json.loads(read_bytes(path))
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error})") from error
 
 
-def _read_annotations(path):
+def read_annotations(path):
+    """The entries of a panoptic JSON file, one a picture. Raises UserError when it has none."""
     try:
-        table = _read_json(path)["annotations"]
+        table = read_json(path)["annotations"]
         complete = all("segments_info" in entry and "file_name" in entry for entry in table)
     except (KeyError, TypeError):
         complete = False

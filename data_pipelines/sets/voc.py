@@ -4,13 +4,14 @@ The source is VOCdevkit, as the publisher's archives unpack it: VOC2012 and VOC2
 JPEGImages, SegmentationObject, SegmentationClass and ImageSets/Segmentation.
 """
 
+import functools
 import pathlib
 
 import numpy as np
 
 from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample, read_bytes
 from data_pipelines.building.masks import renumber
-from data_pipelines.records import decode_indices
+from data_pipelines.images import decode_indices
 from dias_jax.errors import UserError
 
 VOID = 255  # the outlines, and what the annotators left open
@@ -40,11 +41,11 @@ pages={303--338}, year={2010}}"""
     PUBLISHED_SIZES = {"train": 2_913, "validation": 422}
 
     def categories(self):
-        """Returns the 20 classes."""
+        """The 20 classes."""
         return dict(enumerate(CLASS_NAMES))
 
     def published_splits(self):
-        """Yields the images that ImageSets/Segmentation/trainval.txt lists."""
+        """The images that ImageSets/Segmentation/trainval.txt lists."""
         return {
             "train": self._samples("VOC2012", "trainval"),
             "validation": self._samples("VOC2007", "trainval"),
@@ -56,10 +57,9 @@ pages={303--338}, year={2010}}"""
         return mask, [UNKNOWN] * len(objects)
 
     def _samples(self, year, list_name):
-        """Returns an iterator; the list is read at once, so that a missing one shows early."""
         folder = self.source / year
         stems = read_list(folder / "ImageSets" / "Segmentation" / f"{list_name}.txt")
-        return (self._sample(folder, stem) for stem in stems)
+        return stems, functools.partial(self._sample, folder)
 
     def _sample(self, folder, stem):
         image_path = folder / "JPEGImages" / f"{stem}.jpg"
@@ -94,7 +94,7 @@ Jitendra}}, booktitle={{International Conference on Computer Vision}}, year={{20
     PUBLISHED_SIZES = {"train": 10_582, "validation": 1_449}
 
     def published_splits(self):
-        """Yields the images that trainaug.txt and val.txt in ImageSets/Segmentation list."""
+        """The images that trainaug.txt and val.txt in ImageSets/Segmentation list."""
         return {
             "train": self._samples("VOC2012", "trainaug"),
             "validation": self._samples("VOC2012", "val"),
@@ -113,9 +113,9 @@ Jitendra}}, booktitle={{International Conference on Computer Vision}}, year={{20
 
 
 def majority_class(values):
-    """Returns the class that most pixels of an object have, UNKNOWN if none has any.
+    """The class that most of an object's pixels have in SegmentationClass: (P,) uint8 -> int.
 
-    `values` (P,) uint8 are its pixels of SegmentationClass.
+    UNKNOWN if none has any.
     """
     counts = np.bincount(values, minlength=256)[: len(CLASS_NAMES)]
     counts[UNKNOWN] = 0
@@ -123,12 +123,10 @@ def majority_class(values):
 
 
 def read_list(path):
-    """Returns the file stems that a list names, one a line.
+    """The file stems that a list names, one a line.
 
-    A line may also name image and mask with folder and ending; the first counts.
-
-    Raises:
-      UserError: the list is missing or names nothing.
+    A line may also name image and mask with folder and ending; the first counts. Raises UserError
+    when the list is missing or names nothing.
     """
     lines = read_bytes(path).decode(errors="replace").splitlines()
     stems = [pathlib.PurePosixPath(line.split()[0]).stem for line in lines if line.strip()]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.building.builder import build
+from data_pipelines.building.build import build
 from data_pipelines.drawn import shapes
 from data_pipelines.sets.coco import SOURCE_SPLITS, Coco
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.building.builder import build
+from data_pipelines.building.build import build
 from data_pipelines.records import PREPARED, PreparedSplit
 from data_pipelines.sets import coco as builder_module
 from dias_jax.errors import UserError

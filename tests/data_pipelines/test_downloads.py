@@ -10,7 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 from layouts import write_voc
 
-from data_pipelines.building.builder import build
+from data_pipelines.building.build import build
 from data_pipelines.records import PREPARED, PreparedSplit
 from data_pipelines.sets.coco import Coco
 from data_pipelines.sets.voc import Voc

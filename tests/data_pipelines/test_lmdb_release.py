@@ -11,7 +11,7 @@ from layouts import write_clevrtex, write_voc
 from PIL import Image
 
 from data_pipelines.building import lmdb_release
-from data_pipelines.building.builder import build
+from data_pipelines.building.build import build
 from data_pipelines.building.verify import verify
 from data_pipelines.records import PREPARED, PreparedSplit
 from data_pipelines.sets.clevrtex import Clevrtex

@@ -10,7 +10,7 @@ import pytest
 from absl.testing import flagsaver
 
 from data_pipelines import prepare
-from data_pipelines.building.builder import build
+from data_pipelines.building.build import build
 from data_pipelines.records import PREPARED, prepared_directory
 from data_pipelines.sets.coco import Coco
 from dias_jax import cli
@@ -51,7 +51,7 @@ def test_prepare_and_verify(coco, tmp_path):
 
 KILLED_BUILD = """
 import os, signal, sys
-from data_pipelines.building import builder
+from data_pipelines.building import build, builder
 from data_pipelines.sets import coco
 sizes = []
 def boxes_of(*arguments):
@@ -60,7 +60,7 @@ def boxes_of(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*arguments)
 original, builder.boxes_of = builder.boxes_of, boxes_of
-builder.build(coco.Coco(source=sys.argv[1], data_dir=sys.argv[2]))
+build.build(coco.Coco(source=sys.argv[1], data_dir=sys.argv[2]))
 """
 
 

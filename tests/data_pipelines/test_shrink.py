@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines import sources
-from data_pipelines.building.builder import Sample, build
+from data_pipelines.building.build import build
+from data_pipelines.building.builder import Sample
 from data_pipelines.building.shrink import shrink
 from data_pipelines.building.verify import verify
 from data_pipelines.records import PreparedSplit, prepared_directory
@@ -24,14 +25,14 @@ def encoded(array, image_format):
 def make_sample(mask, classes):
     image = np.random.default_rng(0).integers(0, 255, (*mask.shape, 3), np.uint8)
     depth = encoded((mask * 9).astype(np.uint8), "png")
-    return Sample("image", "mask", encoded(image, "png"), mask, classes, depth)
+    return Sample("image", "mask", encoded(image, "png"), mask, classes, depth, image)
 
 
 def test_masks_keep_their_classes_and_lost_objects_go():
     mask = np.ones((8, 16), np.uint8)
     mask[0, 0] = 2  # no pixel of it is looked at
     mask[2:6, 4:12], mask[6:, 12:] = 3, 4
-    small = shrink(make_sample(mask, [7, 8, 9]), 8, "png")
+    small = shrink(make_sample(mask, [7, 8, 9]), 8)
     expected = np.ones((4, 8), np.uint8)
     expected[1:3, 2:6], expected[3:, 6:] = 2, 3
     np.testing.assert_array_equal(small.mask, expected)
@@ -43,7 +44,7 @@ def test_masks_keep_their_classes_and_lost_objects_go():
 
 def test_small_images_stay_as_published():
     sample = make_sample(np.ones((8, 16), np.uint8), [])
-    assert shrink(sample, 16, "png") is sample
+    assert shrink(sample, 16) is sample
 
 
 def test_a_data_set_of_smaller_images_says_so(coco, coco_config, tmp_path):

@@ -9,7 +9,7 @@ from layouts import save_palette, write_voc
 from PIL import Image
 
 from data_pipelines import pipeline
-from data_pipelines.building.builder import build
+from data_pipelines.building.build import build
 from data_pipelines.building.verify import verify
 from data_pipelines.records import PREPARED, PreparedSplit
 from data_pipelines.sets import voc

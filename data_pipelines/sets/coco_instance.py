@@ -1,0 +1,146 @@
+"""COCO 2017 with instance annotation: polygons and run lengths instead of panoptic pictures.
+
+The source holds train2017/, val2017/ and annotations/instances_{train,val}2017.json, as published.
+"""
+
+import functools
+
+import numpy as np
+
+from data_pipelines.building.builder import Sample, read_bytes
+from data_pipelines.building.masks import MAX_OBJECTS
+from data_pipelines.sets.coco import SOURCE_SPLITS, Coco, read_json
+from dias_jax.errors import UserError
+
+
+class CocoInstance(Coco, skip_registration=True):
+    """COCO 2017: one mask for each annotated instance; every other pixel is background.
+
+    That is another protocol than coco's: what the panoptic annotators left open is background, and
+    instances overlap. Larger ones are painted first and crowds before all, so that the smaller of
+    two that overlap is on top; one that is covered completely is left out.
+    """
+
+    ANNOTATION = "instance annotation (the smaller on top, all other pixels background)"
+    HAS_RELEASE = False
+    ARCHIVES = (
+        "http://images.cocodataset.org/zips/train2017.zip",
+        "http://images.cocodataset.org/zips/val2017.zip",
+        "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
+    )
+    FOLDER = "coco_instance"
+
+    def categories(self):
+        """The kinds of things, from the smaller of the JSON files, since both hold them."""
+        path = self._table_path(SOURCE_SPLITS["validation"])
+        try:
+            return {entry["id"]: entry["name"] for entry in read_json(path)["categories"]}
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{path} holds no categories: take the published one") from error
+
+    def published_splits(self):
+        """The images in the order of the JSON files; one without any instance is background."""
+        mask_tools = import_mask_tools()
+        splits = {}
+        for split, folder in SOURCE_SPLITS.items():
+            path = self._table_path(folder)
+            read = functools.partial(self._sample, folder, path, mask_tools=mask_tools)
+            splits[split] = read_instances(path), read
+        return splits
+
+    def _table_path(self, folder):
+        path = self.source / "annotations" / f"instances_{folder}.json"
+        if not path.exists():
+            raise UserError(f"{path} is missing: unpack {self.ARCHIVES[-1]} in {self.source}")
+        return path
+
+    def _sample(self, folder, table_path, item, *, mask_tools):
+        image, annotations = item
+        name = f"{image['file_name']} in {table_path}"
+        mask, classes = paint(annotations, image["height"], image["width"], name, mask_tools)
+        image_path = self.source / folder / image["file_name"]
+        return Sample(image_path, name, read_bytes(image_path), mask, classes)
+
+
+def import_mask_tools():
+    """COCO's own code for polygons and run lengths. Raises UserError when it is not installed."""
+    try:
+        from pycocotools import mask  # an extra: only this data set needs it
+    except ImportError as error:
+        raise UserError(
+            'instance annotation needs pycocotools: pip install "dias_jax[coco]"'
+        ) from error
+    return mask
+
+
+def read_instances(path):
+    """The images of a JSON file with their annotations: -> list of (image, list of annotations).
+
+    Raises UserError when the file is missing or holds no instance annotation.
+    """
+    try:
+        table = read_json(path)
+        images = {image["id"]: (image, []) for image in table["images"]}
+        for annotation in table["annotations"]:
+            images[annotation["image_id"]][1].append(annotation)
+        complete = all({"file_name", "height", "width"} <= set(image) for image in table["images"])
+        keys = {"id", "category_id", "segmentation"}
+        complete &= all(keys <= set(annotation) for annotation in table["annotations"])
+    except (KeyError, TypeError):
+        complete = False
+    if not (complete and images):
+        raise UserError(f"{path} holds no instance annotation: take the published one")
+    return list(images.values())
+
+
+def paint(annotations, height, width, name, mask_tools):
+    """Instances as an index map: -> mask (height, width) uint8, category of each object.
+
+    1 is background, 2.. are the instances that are seen, by increasing id. name: the image's, for
+    messages; mask_tools: of `import_mask_tools`. Raises UserError when an outline is not valid, or
+    there are too many instances.
+    """
+    if len(annotations) > MAX_OBJECTS:
+        raise UserError(
+            f"{name} has {len(annotations)} instances; at most {MAX_OBJECTS} are supported"
+        )
+    annotations = sorted(annotations, key=lambda annotation: annotation["id"])
+    outlines = [outline(entry, height, width, name, mask_tools) for entry in annotations]
+
+    def depth(number):
+        return bool(annotations[number].get("iscrowd")), np.count_nonzero(outlines[number])
+
+    owner = np.full((height, width), -1)
+    for number in sorted(range(len(annotations)), key=depth, reverse=True):
+        owner[outlines[number]] = number
+    seen = np.unique(owner[owner >= 0])
+    mask = np.ones((height, width), np.uint8)
+    mask[owner >= 0] = 2 + np.searchsorted(seen, owner[owner >= 0])
+    return mask, [annotations[number]["category_id"] for number in seen]
+
+
+def outline(annotation, height, width, name, mask_tools):
+    """Which pixels an instance covers: -> (height, width) bool.
+
+    Its "segmentation" is a list of polygons, or run lengths: a dict whose "counts" are a list of
+    numbers or a string. Raises UserError when it is none of them, or of another size.
+    """
+    shape = annotation["segmentation"]
+    try:
+        if isinstance(shape, dict):
+            if list(shape["size"]) != [height, width]:
+                raise ValueError(f"run lengths of size {shape['size']}")
+            if isinstance(shape["counts"], list):
+                if sum(shape["counts"]) != height * width:
+                    raise ValueError("run lengths that do not add up to the image")
+                shape = mask_tools.frPyObjects(shape, height, width)
+        else:
+            if not shape or any(len(points) < 6 or len(points) % 2 for points in shape):
+                raise ValueError("a polygon of less than three points")
+            shape = mask_tools.merge(mask_tools.frPyObjects(shape, height, width))
+        return mask_tools.decode(shape).astype(bool)
+    except Exception as error:  # what is no outline may fail in any way
+        raise UserError(
+            f"instance {annotation['id']} of {name} has no valid outline "
+            f"({str(error) or type(error).__name__}): take the published file"
+        ) from error

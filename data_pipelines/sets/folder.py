@@ -1,0 +1,139 @@
+"""Anybody's own images: a folder of any formats, names and sub-folders, with or without masks.
+
+Masks lie in a folder of their own under the names of their images, with the suffix .png: grey or
+palette pictures of 8 bits whose numbers (not colours) are 0 for the background, 1.. for objects and
+255 for what is not annotated. A mask has the size of its image as people see it, EXIF orientation
+honoured. An image without a mask is not annotated.
+"""
+
+import hashlib
+import logging
+import os
+import pathlib
+import unicodedata
+
+import numpy as np
+
+from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample, read_bytes
+from data_pipelines.building.masks import renumber
+from data_pipelines.images import decode_indices, decode_upright
+from data_pipelines.records import PREPARED, is_valid_name
+from data_pipelines.sets.listing import assign_splits, list_files, plain
+from dias_jax.errors import UserError
+
+log = logging.getLogger(__name__)
+
+NOT_ANNOTATED = 255
+DAMAGED, OTHERS = "damaged images left out", "other files"
+WITHOUT_MASK, UNUSED = "images without a mask", "masks without an image"
+
+
+class Folder(ObjectDataSet, skip_registration=True):
+    """One's own images. A damaged one is left out and named; its bytes are kept otherwise."""
+
+    IMAGE_FORMAT = None  # every image in its own
+    HAS_RELEASE = False
+    UPRIGHT = True
+    FILES = "a folder of images"
+
+    def __init__(self, *, source, data_dir, max_side=0, masks=None, name="folder"):
+        taken = {"shapes", "downloads", *PREPARED}
+        if not is_valid_name(name) or name in taken:
+            raise UserError(
+                f"{name!r} cannot be a data set's name: take lowercase letters, digits and _, "
+                f"a letter first, and none of {', '.join(sorted(taken))}"
+            )
+        self.name, self.masks = name, masks and pathlib.Path(masks)
+        self.HAS_MASKS = masks is not None
+        if masks is not None and not self.masks.is_dir():
+            raise UserError(f"the masks {masks} are no directory")
+        if masks and source and self.masks.resolve() == pathlib.Path(source).resolve():
+            raise UserError(f"{masks} cannot hold both images and masks: give --masks its own")
+        self._listed = self._last_split = None
+        super().__init__(source=source, data_dir=data_dir, max_side=max_side)
+
+    def categories(self):
+        """None: objects have no class."""
+        return {}
+
+    def fingerprint(self):
+        """A digest of names and sizes of all images and masks."""
+        names, _, masks = self._list()
+        paths = [self.source / name for name in names] + list(masks.values())
+        sizes = [os.path.getsize(path) if os.path.exists(path) else -1 for path in paths]
+        lines = [f"{os.fspath(path)} {size}" for path, size in zip([*names, *masks], sizes)]
+        return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
+
+    def published_splits(self):
+        """The images by name; see `listing.assign_splits`."""
+        names, num_others, masks = self._list()
+        splits = assign_splits(names, self.source)
+        self._last_split = list(splits)[-1]
+        remarks = self.info.metadata["remarks"]
+        remarks |= {DAMAGED: 0, OTHERS: num_others, WITHOUT_MASK: 0, UNUSED: 0}
+        self.info.metadata["damaged"] = []
+        if self.HAS_MASKS:
+            remarks[UNUSED] = len(masks.keys() - map(_stem, names))
+            if remarks[UNUSED] == len(masks):
+                expected = (self.masks / names[0]).with_suffix(".png")
+                raise UserError(
+                    f"no mask in {self.masks} belongs to an image in {self.source}: that of "
+                    f"{names[0]} would be {expected}"
+                )
+        return {split: (found, self._read) for split, found in splits.items()}
+
+    def _list(self):
+        """Names of images, number of other files, dict from stem to path of masks; once."""
+        if self._listed is None:
+            names, num_others = list_files(self.source, leave_out=self.masks)
+            found = list_files(self.masks)[0] if self.HAS_MASKS else []
+            pngs = [name for name in found if name.lower().endswith(".png")]
+            masks = {_stem(name): self.masks / name for name in pngs}
+            self._listed = names, num_others, masks
+        return self._listed
+
+    def _generate_examples(self, split, items, read):
+        yield from super()._generate_examples(split, items, read)
+        metadata = self.info.metadata
+        if self.HAS_MASKS and split == self._last_split and metadata["num_masks"] == 1:
+            raise UserError(
+                f"no mask in {self.masks} shows an object: in a mask 0 is the background, 1.. are "
+                f"objects and {NOT_ANNOTATED} is what is not annotated"
+            )
+
+    def _read(self, name):
+        """The Sample of an image; None where it is damaged."""
+        path, metadata = self.source / name, self.info.metadata
+        try:
+            if not path.is_file():  # a broken link, or a pipe that would never end
+                raise UserError(f"{path} is no file")
+            encoded = read_bytes(path)
+            pixels = decode_upright(encoded, path)
+        except UserError as error:
+            log.warning("%s (left out)", error)
+            metadata["remarks"][DAMAGED] += 1
+            metadata["damaged"].append(plain(name))
+            return None
+        sample = Sample(path, "", encoded, pixels=pixels, file_name=plain(name))
+        return self._with_mask(sample, name) if self.HAS_MASKS else sample
+
+    def _with_mask(self, sample, name):
+        size = sample.pixels.shape[:2]
+        path = self._list()[2].get(_stem(name))
+        if path is None:
+            self.info.metadata["remarks"][WITHOUT_MASK] += 1
+            return sample._replace(mask=np.zeros(size, np.uint8), classes=[])
+        remedy = "store the numbers of objects as a grey or palette PNG of 8 bits"
+        indices = decode_indices(read_bytes(path), path, remedy)
+        if indices.shape != size:
+            raise UserError(
+                f"{path} is {indices.shape} pixels but {sample.image_name} is {size}, turned "
+                "upright: make the mask fit what is seen of the image"
+            )
+        mask, objects = renumber(indices, path, not_annotated=(NOT_ANNOTATED,))
+        return sample._replace(mask_name=path, mask=mask, classes=[UNKNOWN] * len(objects))
+
+
+def _stem(name):
+    """What image and mask have in common; file systems write accents in different ways."""
+    return unicodedata.normalize("NFC", str(pathlib.PurePosixPath(name).with_suffix("")))
