@@ -16,7 +16,10 @@ def build(data_set):
     """
     _require_source(data_set)
     directory = pathlib.Path(data_set.data_path)
-    absent = [parent for parent in directory.parents if not parent.exists()]
+    home, data_dir = directory.parents[:2]
+    downloads = data_dir / "downloads"  # TFDS makes it in any case
+    made = [home, downloads / "extracted", downloads, data_dir, *data_dir.parents]
+    absent = [folder for folder in made if not folder.exists()]
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads
             data_set.download_and_prepare()
@@ -26,9 +29,9 @@ def build(data_set):
             f"cannot write {directory} ({reason}): make room, or name another --data_dir"
         ) from error
     finally:
-        for parent in absent:
-            with contextlib.suppress(OSError):  # it is not empty: the data set is in it
-                parent.rmdir()
+        for folder in absent:
+            with contextlib.suppress(OSError):  # something is in it
+                folder.rmdir()
     _require_same(data_set)
     return f"{data_set.name}: {describe(data_set.info)}, in {directory}"
 
@@ -68,5 +71,6 @@ def describe(info):
         counts.append(f"{split.num_examples}{whole} {name}")
     bound = metadata["num_masks"]
     masks = f"at most {bound} masks each" if bound else "no masks"
-    remarks = [f", {count} {what}" for what, count in metadata.get("remarks", {}).items() if count]
-    return f"{', '.join(counts)} images, {masks}{''.join(remarks)}"
+    remarks = metadata.get("remarks", {}).items()
+    remarks = ", ".join(f"{what}: {count}" for what, count in remarks if count)
+    return f"{', '.join(counts)} images, {masks}" + (f" ({remarks})" if remarks else "")

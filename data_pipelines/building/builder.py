@@ -125,6 +125,7 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             splits = {split: (found, self._released_sample) for split, found in entries.items()}
         else:
             splits = self.published_splits()
+        tfds.disable_progress_bar()  # three bars a split; those of downloads have been shown
         return {name: self._generate_examples(name, *split) for name, split in splits.items()}
 
     def _released_sample(self, entry):

@@ -110,7 +110,7 @@ class Folder(ObjectDataSet, skip_registration=True):
             encoded = read_bytes(path)
             pixels = decode_upright(encoded, path)
         except UserError as error:
-            log.warning("%s (left out)", error)
+            log.warning("left out: %s", error)
             metadata["remarks"][DAMAGED] += 1
             metadata["damaged"].append(plain(name))
             return None
