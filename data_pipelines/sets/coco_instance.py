@@ -128,19 +128,52 @@ def outline(annotation, height, width, name, mask_tools):
     shape = annotation["segmentation"]
     try:
         if isinstance(shape, dict):
-            if list(shape["size"]) != [height, width]:
-                raise ValueError(f"run lengths of size {shape['size']}")
-            if isinstance(shape["counts"], list):
-                if sum(shape["counts"]) != height * width:
-                    raise ValueError("run lengths that do not add up to the image")
-                shape = mask_tools.frPyObjects(shape, height, width)
+            _check_run_lengths(shape, height, width)
+            is_list = isinstance(shape["counts"], list)
+            shape = mask_tools.frPyObjects(shape, height, width) if is_list else shape
         else:
-            if not shape or any(len(points) < 6 or len(points) % 2 for points in shape):
-                raise ValueError("a polygon of less than three points")
+            _check_polygons(shape, height, width)
             shape = mask_tools.merge(mask_tools.frPyObjects(shape, height, width))
         return mask_tools.decode(shape).astype(bool)
     except Exception as error:  # what is no outline may fail in any way
+        reason = str(error) or type(error).__name__
         raise UserError(
-            f"instance {annotation['id']} of {name} has no valid outline "
-            f"({str(error) or type(error).__name__}): take the published file"
+            f"instance {annotation['id']} of {name} has no valid outline ({reason}): take the "
+            "published file"
         ) from error
+
+
+def _check_run_lengths(shape, height, width):
+    if list(shape["size"]) != [height, width]:
+        raise ValueError(f"run lengths of an image of size {shape['size']}")
+    counts = shape["counts"]
+    counts = counts if isinstance(counts, list) else _decompress(counts)
+    if min(counts) < 0 or sum(counts) != height * width:  # COCO's code would leave pixels open
+        raise ValueError("run lengths that do not add up to the image")
+
+
+def _decompress(text):
+    """Run lengths out of a string: five bits a character, each the difference to the last but one.
+
+    The sixth bit says whether more characters follow, the fifth of the last is the sign.
+    """
+    counts, value, shift = [], 0, 0
+    for number in text.encode():
+        bits = number - 48
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (bits & 16) << (shift - 4)
+            counts.append(value + counts[-2] if len(counts) > 2 else value)
+            value, shift = 0, 0
+    return counts
+
+
+def _check_polygons(shape, height, width):
+    """The code of COCO takes four numbers for a box, and crashes on what is far outside."""
+    if not shape or any(len(points) < 6 or len(points) % 2 for points in shape):
+        raise ValueError("a polygon of less than three points")
+    for points in shape:
+        distance = np.abs(np.array(points, float).reshape(-1, 2)) / (width, height)
+        if not (distance <= 2).all():  # nor if it is not a number
+            raise ValueError("a polygon outside of the image")

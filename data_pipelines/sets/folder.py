@@ -44,8 +44,8 @@ class Folder(ObjectDataSet, skip_registration=True):
                 f"a letter first, and none of {', '.join(sorted(taken))}"
             )
         self.name, self.masks = name, masks and pathlib.Path(masks)
-        self.HAS_MASKS = masks is not None
-        if masks is not None and not self.masks.is_dir():
+        self.HAS_MASKS = bool(masks)
+        if masks and not self.masks.is_dir():
             raise UserError(f"the masks {masks} are no directory")
         if masks and source and self.masks.resolve() == pathlib.Path(source).resolve():
             raise UserError(f"{masks} cannot hold both images and masks: give --masks its own")
@@ -118,20 +118,24 @@ class Folder(ObjectDataSet, skip_registration=True):
         return self._with_mask(sample, name) if self.HAS_MASKS else sample
 
     def _with_mask(self, sample, name):
-        size = sample.pixels.shape[:2]
         path = self._list()[2].get(_stem(name))
         if path is None:
             self.info.metadata["remarks"][WITHOUT_MASK] += 1
-            return sample._replace(mask=np.zeros(size, np.uint8), classes=[])
+            return sample._replace(mask=np.zeros(sample.pixels.shape[:2], np.uint8), classes=[])
         remedy = "store the numbers of objects as a grey or palette PNG of 8 bits"
         indices = decode_indices(read_bytes(path), path, remedy)
-        if indices.shape != size:
+        if indices.shape != sample.pixels.shape[:2]:
             raise UserError(
-                f"{path} is {indices.shape} pixels but {sample.image_name} is {size}, turned "
-                "upright: make the mask fit what is seen of the image"
+                f"{path} is {_size(indices)} pixels but {sample.image_name} is "
+                f"{_size(sample.pixels)}, upright: make the mask fit what is seen of the image"
             )
         mask, objects = renumber(indices, path, not_annotated=(NOT_ANNOTATED,))
         return sample._replace(mask_name=path, mask=mask, classes=[UNKNOWN] * len(objects))
+
+
+def _size(array):
+    height, width = array.shape[:2]
+    return f"{width} x {height}"
 
 
 def _stem(name):

@@ -1,5 +1,6 @@
 """The command: a summary and 0, or one line and another code."""
 
+import io
 import pathlib
 import re
 import signal
@@ -35,6 +36,7 @@ def test_prepare_and_verify(coco, tmp_path):
     (line,) = result.stdout.splitlines()
     assert line.startswith("coco: 11 of 118287 published train, 7 of 5000 published validation")
     assert "images, at most 6 masks each, in " in line
+    assert result.stderr == ""  # a bar is for terminals only
 
     result = run("coco", f"--data_dir={tmp_path}", "--verify")
     assert result.returncode == 0, result.stderr
@@ -100,6 +102,11 @@ def test_help():
         (["coco", "--source=/does/not/exist", "--data_dir=x"], "is neither a directory nor"),
         (["voc", "--source=tests", "--data_dir=/dev/null"], "cannot write /dev/null/voc/2.0.0"),
         (["voc", "--verify", "--data_dir=x"], "'voc' is not prepared in 'x'"),
+        (["folder", "--data_dir=x"], "it needs --source: a folder of images"),
+        (["folder", "--source=tests/golden.npz", "--data_dir=x"], "golden.npz is no directory"),
+        (["folder", "--source=tests", "--masks=nowhere", "--data_dir=x"], "nowhere are no dir"),
+        (["coco", "--data_dir=x", "--name=mine"], "--name belong to your own images: prepare fol"),
+        (["mine", "--data_dir=x", "--verify"], "unknown data set 'mine': choose one of shapes"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, capsys):
@@ -115,6 +122,40 @@ def test_an_error_is_one_line_and_code_two():
     assert result.stdout == ""
     (line,) = result.stderr.strip().splitlines()
     assert line.startswith("error: unknown data set 'imagenet': choose one of coco")
+
+
+@pytest.mark.parametrize("name", ["coco", "voc", "clevrtex"])
+def test_a_source_without_what_is_needed_leaves_no_folders(name, tmp_path, capsys):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "here").mkdir()
+    for data_dir in ("here", "not/here"):
+        with flagsaver.flagsaver(), pytest.raises(UserError):
+            arguments = [f"--source={tmp_path}/source", f"--data_dir={tmp_path / data_dir}"]
+            prepare.main(cli.parse_flags(["prepare", name, *arguments]))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["here", "source"]
+
+
+def test_own_images_by_name(coco, tmp_path):
+    photographs = coco.source / "train2017"
+    for name in ("first", "second"):
+        arguments = [f"--source={photographs}", f"--data_dir={tmp_path}", f"--name={name}"]
+        with flagsaver.flagsaver():
+            prepare.main(cli.parse_flags(["prepare", "folder", *arguments]))
+    assert prepared_directory("second", tmp_path) == tmp_path / "second" / "2.0.0"
+    with flagsaver.flagsaver():
+        prepare.main(cli.parse_flags(["prepare", "first", f"--data_dir={tmp_path}", "--verify"]))
+    with pytest.raises(UserError, match=r"'third'.*clevrtex, first, second \(prepared in "):
+        prepared_directory("third", tmp_path)
+
+
+def test_a_terminal_shows_progress(coco, tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    build(Coco(source=coco.source, data_dir=tmp_path))
+    assert "coco train:" in sys.stderr.getvalue() and "/11 [" in sys.stderr.getvalue()
 
 
 def test_a_full_disk_is_one_line(coco, tmp_path, monkeypatch):
