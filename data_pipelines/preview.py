@@ -1,4 +1,4 @@
-"""Draws samples of a data set with their masks: as evaluated, and in random training views.
+"""Draws samples of a data set, with masks if it has any: as evaluated, and in training views.
 
   python -m data_pipelines.preview coco --data_dir=DIR --out=FILE.png
 

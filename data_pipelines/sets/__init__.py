@@ -1,1 +1,1 @@
-"""Data sets as their publishers lay them out, read into one kind of record."""
+"""Data sets as their publishers lay them out, or anybody has them, read into one kind of record."""

@@ -10,12 +10,12 @@ from PIL import Image
 
 from data_pipelines import pipeline, sources
 from data_pipelines.building.build import build
+from data_pipelines.building.listing import assign_splits, list_files, rank, split_by_name
 from data_pipelines.building.verify import verify
 from data_pipelines.drawn import shapes
 from data_pipelines.records import PreparedSplit, prepared_directory
 from data_pipelines.sample_grid import draw_samples
 from data_pipelines.sets.folder import Folder
-from data_pipelines.sets.listing import assign_splits, list_files, rank, split_by_name
 from dias_jax import pictures
 from dias_jax.errors import UserError
 
