@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from experiments import base
+from dias_jax.config import defaults
 
 # Many tests compile the same tiny model: compile it once, in subprocesses too.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dias_jax_tests_"))
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def tiny_config():
     """The tiny experiment, to be changed at will."""
-    config = base.get_config()
+    config = defaults.get_config()
     config.update_from_flattened_dict(TINY)
     return config
 
@@ -61,7 +61,7 @@ def tiny_config():
 def tiny_flags():
     """The command line of the tiny experiment."""
     overrides = [f"--config.{key}={value}" for key, value in TINY.items()]
-    return ["--config=experiments/base.py", *overrides]
+    return ["--config=dias_jax/config/defaults.py", *overrides]
 
 
 @pytest.fixture
