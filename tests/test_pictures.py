@@ -36,16 +36,19 @@ def test_overview_has_a_column_for_everything():
         "image": rng.integers(0, 255, (3, 32, 32, 3), np.uint8),
         "mask": rng.integers(0, 4, (3, 32, 32), np.uint8),
     }
-    predictions = {
+    segmentations = {
         "decoder": rng.integers(0, 5, (3, 32, 32), np.uint8),
         "aggregator": rng.integers(0, 5, (3, 32, 32), np.uint8),
-        "decoder_attention": rng.random((3, 5, 4, 4)),
-        "aggregator_attention": np.zeros((3, 5, 4, 4)),
-        "slot_mask": np.array([[True, False, True, True, True]] * 3),
     }
-    width, height = overlays.overview(batch, predictions, count=2).size
-    dark = np.asarray(overlays.overview(batch, predictions, 2, "aggregator"))
-    assert dark[overlays.TITLE + 5, -5].max() < 0.16 * 255
+    slot_mask = np.array([[True, False, True, True, True]] * 3)
+    dark = np.zeros((3, 5, 4, 4))
+    picture = overlays.overview(batch, segmentations, dark, slot_mask, count=2)
     step = overlays.TILE + overlays.GAP
+    assert picture.size == (9 * step - overlays.GAP, overlays.TITLE + 2 * step)
+    del batch["mask"]  # without ground truth a column less
+    assert (
+        overlays.overview(batch, segmentations, dark, slot_mask, 2).width == 8 * step - overlays.GAP
+    )
+    dark = np.asarray(picture)
+    assert dark[overlays.TITLE + 5, -5].max() < 0.16 * 255
     assert (dark[overlays.TITLE + 5, 5 * step + 5] == overlays.UNUSED).all()  # slot 1
-    assert (width, height) == (9 * step - overlays.GAP, overlays.TITLE + 2 * step)
