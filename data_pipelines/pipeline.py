@@ -5,7 +5,8 @@
   evaluation adds "mask" uint8 (B, H, W), 0 = not annotated, 1 = background, 2.. = objects, and
   "valid" bool (B,), False for the samples that only fill the last batch; and, where the data set
   has them, "classes" int32 (B, G) and "boxes" float32 (B, G, 4) of the objects as the view shows
-  them: left, top, right, bottom in sides of the view; class -1 where there is none.
+  them: left, top, right, bottom in sides of the view; class -1 where there is none. A data set
+  without masks has neither "mask" nor "classes" and "boxes".
 
 A batch is a pure function of its number: which samples, in which order and view does not depend on
 the number of threads and hosts, nor on where reading started.
@@ -97,10 +98,11 @@ def _evaluation_sample(position, source, num_samples, data_config):
     image, mask = source.evaluation_view(sample, data_config)
     view = {
         "image": image,
-        "mask": mask,
         "index": np.int32(sample["index"]),
         "valid": np.bool_(position < num_samples),
     }
+    if mask is not None:
+        view["mask"] = mask
     if "classes" in sample:
         classes, boxes = labels_in_view(sample["classes"], mask, source.num_masks - 1)
         view |= {"classes": classes, "boxes": boxes}

@@ -1,19 +1,27 @@
 """Random access to a prepared data set: encoded images and index maps in array_record files."""
 
-import io
 import pathlib
+import re
 
-import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from data_pipelines import transforms
+from data_pipelines.images import decode
 from dias_jax.errors import UserError
 
 # Where TensorFlow Datasets puts what `data_pipelines.prepare` built, below the data directory.
+# `prepare folder` gives a user's own images any other name as well.
 PREPARED = {
-    name: f"{name}/2.0.0" for name in ("coco", "coco_panoptic", "voc", "voc_trainaug", "clevrtex")
+    name: f"{name}/2.0.0"
+    for name in ("coco", "coco_panoptic", "voc", "voc_trainaug", "clevrtex", "folder")
 }
+_INFO = "dataset_info.json"
+BUILT_IN = ("shapes", *(name for name in PREPARED if name != "folder"))
+
+
+def is_valid_name(name):
+    """Returns whether a data set can be called so."""
+    return re.fullmatch("[a-z][a-z0-9_]*", name) is not None
 
 
 def prepared_directory(name, data_dir):
@@ -22,16 +30,20 @@ def prepared_directory(name, data_dir):
     Raises:
       UserError: the data set is unknown or not prepared there.
     """
-    if name not in PREPARED:
-        known = ", ".join(["shapes", *PREPARED])
-        raise UserError(f"unknown data set {name!r}: choose one of {known}")
-    directory = pathlib.Path(data_dir or ".") / PREPARED[name]
-    if not (directory / "dataset_info.json").is_file():
+    parent = pathlib.Path(data_dir or ".")
+    directory = parent / name / "2.0.0"
+    if is_valid_name(name) and (directory / _INFO).is_file():
+        return directory
+    if name in PREPARED:
         raise UserError(
             f"data set {name!r} is not prepared in {data_dir!r}: run python -m "
             f"data_pipelines.prepare {name} --source=DIR --data_dir={data_dir or 'DIR'}"
         )
-    return directory
+    found = ", ".join(sorted(path.parts[-3] for path in parent.glob(f"*/2.0.0/{_INFO}")))
+    raise UserError(
+        f"unknown data set {name!r}: choose one of {', '.join(BUILT_IN)}, or one prepared in "
+        f"{str(data_dir)!r} ({found or 'there is none'})"
+    )
 
 
 class PreparedSplit:
@@ -39,7 +51,8 @@ class PreparedSplit:
 
     `source[i]` is a dict: image (H, W, 3) uint8, index int and, if asked for, mask (H, W) uint8,
     classes (G,) int32 and boxes (G, 4) float32 (left, top, right, bottom in image widths and
-    heights) of the objects, which are 2.. in the mask, and depth (H, W) uint8.
+    heights) of the objects, which are 2.. in the mask, and depth (H, W) uint8. A data set that was
+    prepared without masks (`has_masks` is False, `num_masks` 0) has none of these.
 
     Args:
       directory: the prepared data set: the directory that holds dataset_info.json.
@@ -58,10 +71,11 @@ class PreparedSplit:
             raise UserError(f"{directory} has no split {split!r}: choose one of {known}")
         # The static bound on ground-truth masks (the background is one), recorded when prepared.
         self.num_masks = builder.info.metadata["num_masks"]
+        self.has_masks = builder.info.metadata.get("has_masks", True)
         self._max_side = builder.info.metadata["max_side"]  # of the stored images; 0: as published
         self._directory = pathlib.Path(directory)
         self._split = split
-        self._with_masks, self._with_depth = with_masks, with_depth
+        self._with_masks, self._with_depth = with_masks and self.has_masks, with_depth
         encoded = {"image", "mask", "depth"} & set(builder.info.features)
         skip = tfds.decode.SkipDecoding()
         self._records = builder.as_data_source(split, decoders=dict.fromkeys(encoded, skip))
@@ -100,65 +114,12 @@ class PreparedSplit:
         return transforms.training_view(image, mask, rng, size, crop_scale, data_config.flip)
 
     def evaluation_view(self, sample, data_config):
-        """The centred square: image, mask."""
-        return transforms.evaluation_view(sample["image"], sample["mask"], data_config.image_size)
+        """The centred square: image, and mask or None."""
+        image, mask = sample["image"], sample.get("mask")
+        return transforms.evaluation_view(image, mask, data_config.image_size)
 
     def protocol(self, size):
         """One line that says what an evaluation at `size` pixels sees."""
         stored = f"stored with at most {self._max_side} pixels a side, " if self._max_side else ""
-        return f"{stored}centre square crop, resize {size}, background counted"
-
-
-def decode(encoded, name, mode="RGB", remedy="replace it"):
-    """Decodes an image file.
-
-    The EXIF orientation is ignored: the published masks fit the pixels as they are stored. Of 16
-    bits a pixel the high byte is kept.
-
-    Args:
-      encoded: bytes of any format that Pillow reads.
-      name: what an error message calls the image.
-      mode: "RGB" (grey and CMYK images are converted) or "L" (one channel).
-      remedy: what an error message tells the user to do.
-
-    Returns:
-      uint8, (H, W, 3) for "RGB" and (H, W) for "L".
-
-    Raises:
-      UserError: the bytes are no intact image.
-    """
-    image = _open(encoded, name, remedy)
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
-    return np.asarray(image if image.mode == mode else image.convert(mode))
-
-
-def decode_indices(encoded, name):
-    """Decodes a published mask: the indices of a palette picture, not its colours.
-
-    Args:
-      encoded: bytes of a palette or grey PNG of 8 bits a pixel.
-      name: what an error message calls the mask.
-
-    Returns:
-      (H, W) uint8.
-
-    Raises:
-      UserError: the bytes are no intact image, or one of colours or of 16 bits a pixel.
-    """
-    image = _open(encoded, name)
-    if image.mode not in ("P", "L"):
-        raise UserError(
-            f"{name} is a picture of mode {image.mode}: take the published one, a palette PNG"
-        )
-    return np.array(image)
-
-
-def _open(encoded, name, remedy="replace it"):
-    try:
-        image = Image.open(io.BytesIO(encoded))
-        image.decodermaxblock = len(encoded)  # one call of the decoder; it is 64 KiB a call else
-        image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{name} is a damaged image ({error}): {remedy}") from error
-    return image
+        masks = "background counted" if self.has_masks else "no masks"
+        return f"{stored}centre square crop, resize {size}, {masks}"

@@ -7,7 +7,10 @@ from dias_jax import pictures
 
 
 def draw_samples(data_config, split, count, num_views):
-    """Returns a PIL image: a row a sample, its evaluation view and `num_views` training views."""
+    """Returns a PIL image: a row a sample, its evaluation view and `num_views` training views.
+
+    Beside each view are its masks, if the data set has any.
+    """
     source = open_split(data_config, split)
     count = min(count, len(source))
     rows = []
@@ -16,11 +19,11 @@ def draw_samples(data_config, split, count, num_views):
         rng = np.random.default_rng(sample["index"])
         views = [source.evaluation_view(sample, data_config)]
         views += [source.training_view(sample, rng, data_config) for _ in range(num_views)]
-        rows.append([tile for image, mask in views for tile in (image, _painted(image, mask))])
-    titles = ["evaluation", "masks"]
-    titles += [title for i in range(num_views) for title in (f"training view {i + 1}", "masks")]
-    return pictures.grid(rows, titles)
+        rows.append([tile for image, mask in views for tile in _tiles(image, mask)])
+    masks = ["masks"] if source.num_masks else []
+    names = ["evaluation", *(f"training view {i + 1}" for i in range(num_views))]
+    return pictures.grid(rows, [title for name in names for title in (name, *masks)])
 
 
-def _painted(image, mask):
-    return pictures.overlay(image, mask.astype(int) - 1)
+def _tiles(image, mask):
+    return [image] if mask is None else [image, pictures.overlay(image, mask.astype(int) - 1)]

@@ -1,9 +1,9 @@
 """Where a name becomes a source of samples: drawn scenes, or records that were prepared.
 
 A source answers for itself: `len(source)`; `source[i]`, a dict of image, index and mask;
-`num_masks`, the static bound on ground-truth masks, background included; the views that are taken
-of its samples (`training_view`, `evaluation_view`); and `protocol`, a line that says what an
-evaluation sees.
+`num_masks`, the static bound on ground-truth masks, background included, 0 where samples have no
+mask; the views that are taken of its samples (`training_view`, `evaluation_view`); and `protocol`,
+a line that says what an evaluation sees.
 """
 
 import functools
@@ -17,7 +17,8 @@ def open_split(data_config, split, with_masks=True):
     """One split of the configured data set, for random access.
 
     Read of `data_config`: `name`, `data_dir`, `image_size`, `seed`, `keep_in_memory`. `split`:
-    "train" or "validation"; shapes have "test" too. `with_masks`: whether samples carry a mask.
+    "train" or "validation"; shapes have "test" too, and a folder may. `with_masks`: whether samples
+    carry a mask, if there are any.
     Raises UserError on an unknown data set or split, or a data set that is not prepared.
     """
     if data_config.keep_in_memory:

@@ -1,7 +1,8 @@
 """What the builders share: one record layout, written as array_record files without TensorFlow.
 
 A record holds the image's bytes as published, an index map (0 = not annotated, 1 = background,
-2.. = objects), and class and box of every object. `data_pipelines.records` reads it.
+2.. = objects), and class and box of every object; without masks, the image alone.
+`data_pipelines.records` reads it.
 
 The source is the publisher's folder, or `train.lmdb` of the PyTorch reference's release with
 `val.lmdb` beside it, or None: then the publisher's archives are fetched.
@@ -20,7 +21,7 @@ from PIL import Image
 from data_pipelines.building import downloads, lmdb_release
 from data_pipelines.building.masks import boxes_of
 from data_pipelines.building.shrink import shrink
-from data_pipelines.records import decode, decode_indices
+from data_pipelines.images import decode, decode_indices
 from dias_jax.errors import UserError
 
 UNKNOWN = 0  # the class of an object that the publisher gives no class
@@ -30,9 +31,9 @@ class Sample(NamedTuple):
     """One image with its objects; the names are for messages and the record's file name."""
 
     image_name: str | pathlib.Path
-    mask_name: str | pathlib.Path
+    mask_name: str | pathlib.Path | None
     image: bytes  # as published
-    mask: np.ndarray  # (H, W) uint8
+    mask: np.ndarray | None  # (H, W) uint8
     classes: list  # category of each object
     depth: bytes | None = None  # as published, for a data set that has it
 
@@ -45,8 +46,10 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """
 
     VERSION = tfds.core.Version("2.0.0")
-    IMAGE_FORMAT = "jpeg"
+    IMAGE_FORMAT = "jpeg"  # None: both JPEG and PNG
     HAS_DEPTH = False
+    HAS_RELEASE = True  # whether the reference has an .lmdb of it
+    has_masks = True
     ARCHIVES = ()  # addresses, where the publisher has stable ones
     FILES = ""  # otherwise: which to fetch from where
     FOLDER = ""  # below the directory of downloads, for what is in the archives
@@ -74,6 +77,14 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         `indices` (H, W) uint8 is its decoded segmentation, `entry` its dict, `name` for messages.
         """
 
+    def origin(self):
+        """Returns what a data set of this name must have been built from; "" for any folder."""
+        return ""
+
+    def record_name(self, sample):
+        """Returns the record's file name."""
+        return pathlib.Path(sample.image_name).name
+
     def _info(self):
         return tfds.core.DatasetInfo(
             builder=self,
@@ -81,7 +92,7 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             homepage=self.HOMEPAGE,
             license=self.LICENSE,
             citation=self.CITATION,
-            features=record_features(self.IMAGE_FORMAT, self.HAS_DEPTH),
+            features=record_features(self.IMAGE_FORMAT, self.HAS_DEPTH, self.has_masks),
             metadata=tfds.core.MetadataDict(),
             disable_shuffling=True,  # sample i is the publisher's i
         )
@@ -91,10 +102,11 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             folder = downloads.fetch(dl_manager, self.ARCHIVES, self.FOLDER)
             self.source = folder / self.ARCHIVE_ROOT
         metadata = self.info.metadata
-        metadata["num_masks"], metadata["max_side"] = 1, self.max_side
+        metadata["num_masks"], metadata["max_side"] = int(self.has_masks), self.max_side
+        metadata["has_masks"], metadata["origin"] = self.has_masks, self.origin()
         metadata["published_sizes"] = self.PUBLISHED_SIZES
         metadata["categories"] = {str(number): name for number, name in self.categories().items()}
-        if self.source.suffix == ".lmdb":
+        if self.HAS_RELEASE and self.source.suffix == ".lmdb":
             paths = {"train": self.source, "validation": self.source.with_name("val.lmdb")}
             entries = {split: lmdb_release.open_release(path) for split, path in paths.items()}
             splits = {split: self._released_samples(found) for split, found in entries.items()}
@@ -114,42 +126,49 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         metadata = self.info.metadata
         for number, sample in enumerate(samples):
             size = decode(sample.image, sample.image_name).shape[:2]
-            require_size(sample.mask, sample.mask_name, size, sample.image_name)
+            if self.has_masks:
+                require_size(sample.mask, sample.mask_name, size, sample.image_name)
             if self.HAS_DEPTH:
                 name = f"the depth of {sample.image_name}"
                 require_size(decode(sample.depth, name, "L"), name, size, sample.image_name)
             if self.max_side:
-                sample = shrink(sample, self.max_side, self.IMAGE_FORMAT)
-            metadata["num_masks"] = max(metadata["num_masks"], int(sample.mask.max()))
+                sample = shrink(sample, self.max_side, self.IMAGE_FORMAT or "png")
             example = {
                 "image": io.BytesIO(sample.image),
-                "mask": Image.fromarray(sample.mask),
-                "file_name": pathlib.Path(sample.image_name).name,
-                "classes": np.array(sample.classes, np.int32),
-                "boxes": boxes_of(sample.mask, len(sample.classes)),
+                "file_name": self.record_name(sample),
             }
+            if self.has_masks:
+                metadata["num_masks"] = max(metadata["num_masks"], int(sample.mask.max()))
+                example |= {
+                    "mask": Image.fromarray(sample.mask),
+                    "classes": np.array(sample.classes, np.int32),
+                    "boxes": boxes_of(sample.mask, len(sample.classes)),
+                }
             if self.HAS_DEPTH:
                 example["depth"] = io.BytesIO(sample.depth)
             yield number, example
 
 
-def record_features(image_format, has_depth):
+def record_features(image_format, has_depth, has_masks=True):
     """Returns the TFDS features of a record."""
     picture = tfds.features.Image(shape=(None, None, 1), encoding_format="png")
     features = {
         "image": tfds.features.Image(shape=(None, None, 3), encoding_format=image_format),
-        "mask": picture,
         "file_name": tfds.features.Text(),
-        "classes": tfds.features.Tensor(shape=(None,), dtype=np.int32),
-        "boxes": tfds.features.Tensor(shape=(None, 4), dtype=np.float32),
     }
+    if has_masks:
+        features |= {
+            "mask": picture,
+            "classes": tfds.features.Tensor(shape=(None,), dtype=np.int32),
+            "boxes": tfds.features.Tensor(shape=(None, 4), dtype=np.float32),
+        }
     if has_depth:
         features["depth"] = picture
     return tfds.features.FeaturesDict(features)
 
 
 def build(data_set):
-    """Builds a data set; one that is there already stays. An interrupted build leaves none.
+    """Builds a data set; one that is there already stays. A failed build leaves nothing.
 
     Args:
       data_set: an `ObjectDataSet`.
@@ -163,16 +182,28 @@ def build(data_set):
     source = data_set.source
     if source is None and not data_set.ARCHIVES:
         raise UserError(f"{data_set.name} is not downloaded, it needs --source: {data_set.FILES}")
-    if source and not (source.is_dir() or source.suffix == ".lmdb" and source.is_file()):
-        raise UserError(f"the source {source} is neither a directory nor an .lmdb file")
+    if source and not source.is_dir():
+        if not data_set.HAS_RELEASE:
+            raise UserError(f"the source {source} is no directory: name {data_set.FILES}")
+        if not (source.suffix == ".lmdb" and source.is_file()):
+            raise UserError(f"the source {source} is neither a directory nor an .lmdb file")
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads
+        with (
+            contextlib.redirect_stdout(io.StringIO()),  # TFDS speaks of downloads
+            no_empty_folders(pathlib.Path(data_set.data_path)),
+        ):
             data_set.download_and_prepare()
     except (OSError, RuntimeError) as error:  # the latter is what the record writer raises
         reason = str(error).split("; ")[0]
         raise UserError(
             f"cannot write {data_set.data_path} ({reason}): make room, or name another --data_dir"
         ) from error
+    origin, wanted = data_set.info.metadata.get("origin", ""), data_set.origin()
+    if origin != wanted:
+        raise UserError(
+            f"{data_set.data_path} was prepared from {origin}, not {wanted}: give another --name, "
+            "or remove it"
+        )
     stored = data_set.info.metadata["max_side"]
     if stored != data_set.max_side:
         raise UserError(
@@ -190,9 +221,31 @@ def describe(info):
     counts = []
     for name, split in info.splits.items():
         published = info.metadata["published_sizes"].get(name)
-        whole = "" if split.num_examples == published else f" of {published} published"
+        whole = "" if published in (None, split.num_examples) else f" of {published} published"
         counts.append(f"{split.num_examples}{whole} {name}")
-    return f"{', '.join(counts)} images, at most {info.metadata['num_masks']} masks each"
+    num_masks, damaged = info.metadata["num_masks"], info.metadata.get("damaged", [])
+    masks = f"at most {num_masks} masks each" if num_masks else "no masks"
+    named = ", ".join([*damaged[:3], *(["..."] if len(damaged) > 3 else [])])
+    left_out = f", {len(damaged)} damaged left out ({named})" if damaged else ""
+    return f"{', '.join(counts)} images, {masks}{left_out}"
+
+
+@contextlib.contextmanager
+def no_empty_folders(path):
+    """Where its block fails, removes the empty folders that were not there before.
+
+    path: where a data set is built: DATA_DIR/NAME/VERSION. TFDS makes DATA_DIR/downloads as well.
+    """
+    downloads_folder = path.parents[1] / "downloads"
+    candidates = (downloads_folder / "extracted", downloads_folder, path, *path.parents)
+    new = [folder for folder in candidates if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        for folder in new:
+            with contextlib.suppress(OSError):  # it holds something
+                folder.rmdir()
+        raise
 
 
 def require_size(array, name, size, image_name):

@@ -15,20 +15,23 @@ def shrink(sample, max_side, image_format):
     under each new pixel's centre. Objects that no pixel is left of are dropped.
 
     Args:
-      sample: of `data_pipelines.building.builder`; image and mask have one size.
+      sample: of `data_pipelines.building.builder`; image and mask, if any, have one size.
       max_side: pixels.
       image_format: "jpeg" or "png", of the result.
 
     Returns:
       A Sample; `sample` itself where it is small enough.
     """
-    height, width = sample.mask.shape
+    image = Image.open(io.BytesIO(sample.image))
+    width, height = image.size
     scale = max_side / max(height, width)
     if scale >= 1:
         return sample
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    image = Image.open(io.BytesIO(sample.image)).convert("RGB")
-    image = image.resize(size, Image.Resampling.BILINEAR)
+    image = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+    sample = sample._replace(image=_encode(image, image_format))
+    if sample.mask is None:
+        return sample
     mask = np.array(Image.fromarray(sample.mask).resize(size, Image.Resampling.NEAREST))
     is_left = np.isin(np.arange(2, 2 + len(sample.classes)), mask)
     number = np.arange(256)
@@ -38,7 +41,6 @@ def shrink(sample, max_side, image_format):
         smaller = Image.open(io.BytesIO(depth)).resize(size, Image.Resampling.NEAREST)
         depth = _encode(smaller, "png")
     return sample._replace(
-        image=_encode(image, image_format),
         mask=number[mask].astype(np.uint8),
         classes=[name for name, left in zip(sample.classes, is_left) if left],
         depth=depth,

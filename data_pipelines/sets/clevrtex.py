@@ -9,7 +9,7 @@ import json
 
 from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample, read_bytes
 from data_pipelines.building.masks import renumber
-from data_pipelines.records import decode_indices
+from data_pipelines.images import decode_indices
 from dias_jax.errors import UserError
 
 SHAPES = (

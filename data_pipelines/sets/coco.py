@@ -11,7 +11,7 @@ import numpy as np
 
 from data_pipelines.building.builder import ObjectDataSet, Sample, read_bytes
 from data_pipelines.building.masks import MAX_OBJECTS, number_objects
-from data_pipelines.records import decode
+from data_pipelines.images import decode
 from dias_jax.errors import UserError
 
 SOURCE_SPLITS = {"train": "train2017", "validation": "val2017"}
@@ -69,7 +69,23 @@ booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={20
         objects = things if self.STUFF_IS_BACKGROUND else np.ones_like(things)
         return number_objects(indices, objects), classes[objects].tolist()
 
+    def _require_panoptic_files(self):
+        """Raises UserError where COCO's other annotations are, but not the panoptic ones."""
+        folder = self.source / "annotations"
+        names = [f"panoptic_{name}" for name in SOURCE_SPLITS.values()]
+        missing = [
+            name
+            for name in (*(f"{name}.json" for name in names), *names)
+            if not (folder / name).exists()
+        ]
+        if missing and any(folder.glob("instances_*.json")):
+            raise UserError(
+                f"{folder} has instances_*.json but lacks {', '.join(missing)}: unpack "
+                f"{self.ARCHIVES[-1]} in {self.source}, and the archives in it where they are"
+            )
+
     def _read_categories(self):
+        self._require_panoptic_files()
         path = self._table_path(SOURCE_SPLITS["validation"])  # both files hold them, this is small
         try:
             categories = _read_json(path)["categories"]

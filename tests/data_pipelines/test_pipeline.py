@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import pipeline, records, sources
+from data_pipelines import images, pipeline, records, sources
 from dias_jax.errors import UserError
 
 
@@ -226,7 +226,7 @@ def test_every_colour_mode_becomes_rgb(mode):
     picture = Image.fromarray(np.full((5, 4, 3), 204, np.uint8)).convert(mode)
     encoded = io.BytesIO()
     picture.save(encoded, format="TIFF")
-    image = records.decode(encoded.getvalue(), "picture")
+    image = images.decode(encoded.getvalue(), "picture")
     assert image.shape == (5, 4, 3)
     np.testing.assert_array_equal(image, 204)
 
@@ -234,4 +234,4 @@ def test_every_colour_mode_becomes_rgb(mode):
 @pytest.mark.parametrize("encoded", [b"", b"not an image"])
 def test_what_is_no_image_is_named(encoded):
     with pytest.raises(UserError, match="x.jpg is a damaged image"):
-        records.decode(encoded, "x.jpg")
+        images.decode(encoded, "x.jpg")
