@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from dias_jax.errors import UserError
 from dias_jax.models.backbone import VisionTransformer
-from dias_jax.pretrained.backbone import download
+from dias_jax.pretrained import download
 from dias_jax.pretrained.dinov2 import backbone_to_torch
 
 REPOSITORY = "timm/tiny"

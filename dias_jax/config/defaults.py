@@ -1,8 +1,8 @@
 """Every key of a config: its default, what it means and what it may be.
 
 The defaults are the published recipe of the image model: 256-pixel images, DINOv2 ViT-S/14,
-7 slots, 100k steps. An experiment file changes what differs, and any key can be changed on the command
-line: --config.optimizer.learning_rate=1e-4
+7 slots, 100k steps. An experiment file changes what differs, and any key can be changed on the
+command line: --config.optimizer.learning_rate=1e-4
 """
 
 import dataclasses
