@@ -123,7 +123,7 @@ def shared_data():
 @pytest.fixture
 def checkout():
     """A checkout of the PyTorch reference, where one is named and can be run."""
-    from dias_jax.compare import reference  # JAX reads the environment when it is imported
+    from dias_jax.compare.reference import imported as reference  # JAX reads the environment when it is imported
 
     directory = os.environ.get("DIAS_JAX_REFERENCE")
     if directory is None:
