@@ -123,12 +123,12 @@ def shared_data():
 @pytest.fixture
 def checkout():
     """A checkout of the PyTorch reference, where one is named and can be run."""
-    from dias_jax.compare.reference import imported as reference  # JAX reads the environment when it is imported
+    from dias_jax.compare.reference import imported  # JAX reads the environment when imported
 
     directory = os.environ.get("DIAS_JAX_REFERENCE")
     if directory is None:
         pytest.skip("DIAS_JAX_REFERENCE does not name a checkout of the PyTorch reference")
-    for name in reference.REQUIREMENTS:
+    for name in imported.REQUIREMENTS:
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"the PyTorch reference needs {name}")
     return directory
