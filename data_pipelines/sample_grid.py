@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_pipelines.sources import open_split
-from dias_jax import pictures
+from dias_jax.pictures import overlays
 
 
 def draw_samples(data_config, split, count, num_views):
@@ -20,8 +20,8 @@ def draw_samples(data_config, split, count, num_views):
     titles = ["evaluation", *(f"training view {i + 1}" for i in range(num_views))]
     if source.num_masks:
         titles = [title for view in titles for title in (view, "masks")]
-    return pictures.grid(rows, titles)
+    return overlays.grid(rows, titles)
 
 
 def _tiles(image, mask):
-    return [image] if mask is None else [image, pictures.overlay(image, mask.astype(int) - 1)]
+    return [image] if mask is None else [image, overlays.overlay(image, mask.astype(int) - 1)]

@@ -1,16 +1,11 @@
 """How every command starts: absl flags, user errors as one line, honest exit codes."""
 
-import argparse
 import os
 import sys
 
 from absl import app, flags, logging
-from ml_collections import config_flags
 
-from dias_jax.config import check_config, load_config
 from dias_jax.errors import UserError
-from dias_jax.models.shipped import shipped_config
-from dias_jax.runs import open_run, open_shipped
 
 HELP = {"-h", "-help", "--help", "-helpfull", "--helpfull", "-helpshort", "--helpshort"}
 
@@ -22,7 +17,7 @@ def parse_flags(arguments):
         if "config" in flags.FLAGS and flags.FLAGS["config"].value is not None:
             flags.FLAGS["config"].value.keys()  # a file that failed to load speaks up here
     except (AttributeError, KeyError) as error:
-        raise UserError(f"config: no such key: {error} (experiments/base.py has all)") from error
+        raise UserError(f"config: no such key: {error} (dias_jax/config/defaults.py)") from error
     except (flags.Error, TypeError, ValueError, OSError) as error:
         raise UserError(f"{str(error).strip().splitlines()[-1].strip()} (see --help)") from error
     if flags.FLAGS["verbosity"].using_default_value:
@@ -30,21 +25,13 @@ def parse_flags(arguments):
     return rest
 
 
-def read_early(**defaults):
-    """Flags that are needed before absl parses, since it must know the config by then."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+def read_early(arguments, **defaults):
+    """Values of flags that are needed before the others can be defined: {name: value}."""
+    early = flags.FlagValues()
     for name, default in defaults.items():
-        parser.add_argument(f"--{name}", default=default)
-    return parser.parse_known_args()[0]
-
-
-def define_run_flags():
-    """--workdir of a run or --model that ships, and --config.KEY=VALUE on top of its config."""
-    early = read_early(workdir=None, model="shapes")
-    flags.DEFINE_string("workdir", None, "directory of a training run")
-    flags.DEFINE_string("model", "shapes", "checkpoint of the package, where no run is named")
-    config = shipped_config(early.model) if early.workdir is None else load_config(early.workdir)
-    config_flags.DEFINE_config_dict("config", config, "its config; change keys by name")
+        flags.DEFINE_string(name, default, "", flag_values=early)
+    early(arguments, known_only=True)
+    return {name: early[name].value for name in defaults}
 
 
 def require(*names):
@@ -54,25 +41,15 @@ def require(*names):
             raise UserError(f"--{name} is missing (see --help)")
 
 
-def open_model(which="best"):
-    """The TrainedModel that --workdir or --model names."""
-    config, workdir = flags.FLAGS.config, flags.FLAGS.workdir
-    check_config(config)
-    if workdir is None:
-        return open_shipped(flags.FLAGS.model, config)
-    return open_run(workdir, config, which)
-
-
-def run(main, on_a_run=False):
+def run(main, define_flags=None):
     """Run `main(arguments)`; exits 0, or 2 after one line on stderr for a UserError.
 
-    `on_a_run`: the command works on a trained model (see `define_run_flags`).
+    `define_flags` defines flags that depend on others: command line -> command line.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of XLA's C++ log
     try:
-        if on_a_run:
-            define_run_flags()
-        app.run(main, flags_parser=parse_flags)
+        arguments = sys.argv if define_flags is None else define_flags(sys.argv)
+        app.run(main, argv=arguments, flags_parser=parse_flags)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

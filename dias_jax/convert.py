@@ -14,18 +14,23 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from dias_jax.cli import run
+from dias_jax.config.experiments import name_file, name_files
 from dias_jax.errors import UserError
 from dias_jax.interop.work_directory import Untold, export_checkpoint, import_checkpoint
-from experiments import coco_released
 
-CONFIG = config_flags.DEFINE_config_file(
-    "config", coco_released.__file__, "experiments/NAME.py, of a new work directory"
-)
+DEFAULT_CONFIG = "coco:released"
 NUM_SLOTS = flags.DEFINE_integer("num_slots", None, "slots of an image; default: the config's", 1)
 BACKBONE_HEADS = flags.DEFINE_integer("backbone_heads", None, "of the vision transformer", 1)
 DECODER_HEADS = flags.DEFINE_integer("decoder_heads", None, "of the decoder", 1)
 STEP = flags.DEFINE_integer("step", 0, "optimiser steps that SRC was trained for", 0)
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "best", ["best", "latest"], "of a work directory")
+
+
+def define_config(arguments):
+    """--config of an experiment, by name or file."""
+    meaning = f"experiment, by name or file; default: {DEFAULT_CONFIG}"
+    config_flags.DEFINE_config_file("config", name_file(DEFAULT_CONFIG), meaning)
+    return name_files(arguments)
 
 
 def main(arguments):
@@ -39,10 +44,10 @@ def main(arguments):
             print(f"note: {note}")
     else:
         untold = Untold(NUM_SLOTS.value, BACKBONE_HEADS.value, DECODER_HEADS.value, STEP.value)
-        import_checkpoint(source, target, CONFIG.value, untold)
+        import_checkpoint(source, target, flags.FLAGS.config, untold)
         print(f"python -m dias_jax.evaluate --workdir={target}")
     print(f"{source} -> {target}")
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, define_config)

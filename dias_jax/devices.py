@@ -1,6 +1,9 @@
 """Everything that knows about devices and hosts: jit on one, pmap on several."""
 
 import functools
+import logging
+import os
+import pathlib
 
 import jax
 import numpy as np
@@ -9,6 +12,9 @@ from jax.experimental import multihost_utils
 from dias_jax.errors import UserError
 
 AXIS = "batch"  # of pmap
+NVIDIA = pathlib.Path("/proc/driver/nvidia/version")  # there where a GPU's driver is
+
+log = logging.getLogger(__name__)
 
 
 def join_hosts(coordinator, num_hosts=None, host=None):
@@ -23,6 +29,17 @@ def join_hosts(coordinator, num_hosts=None, host=None):
         raise UserError(f"--coordinator={coordinator} needs --num_hosts and --host as well")
     else:
         jax.distributed.initialize(coordinator, num_hosts, host)
+
+
+@functools.cache
+def warn_of_unused_gpu():
+    """One line where JAX computes on the CPU although the machine has an NVIDIA GPU."""
+    is_asked_for = os.environ.get("JAX_PLATFORMS", "") == "cpu"
+    if NVIDIA.exists() and not is_asked_for and jax.default_backend() == "cpu":
+        log.warning(
+            "THE GPU IS NOT USED: this JAX computes on the CPU; pip install 'dias_jax[cuda12]' or "
+            "[cuda13], as the driver has it (JAX_PLATFORMS=cpu says that the CPU is meant)"
+        )
 
 
 def is_main_process():
@@ -74,7 +91,7 @@ def compile_step(step, donate=False, split_results=False):
     def run(state, batch, rng):
         count = jax.local_device_count()
         return parallel(
-            state, {k: x.reshape(count, -1, *x.shape[1:]) for k, x in batch.items()}, rng
+            state, jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch), rng
         )
 
     return run

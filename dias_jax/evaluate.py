@@ -13,11 +13,14 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from data_pipelines import sources
-from dias_jax import devices, thresholds
-from dias_jax.cli import open_model, require, run
+from data_pipelines.sources import open_split
+from dias_jax import devices
+from dias_jax.cli import require
 from dias_jax.errors import UserError
-from dias_jax.evaluation import evaluate, evaluate_model, protocol
+from dias_jax.evaluation import thresholds
+from dias_jax.evaluation.split import evaluate_model, evaluate_split, protocol_line
+from dias_jax.runs.flags import open_model, run_on_model
+from dias_jax.segmentation import MASKS
 
 SPLIT = flags.DEFINE_string("split", None, "split to evaluate; default: the config's")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "best", ["best", "latest"], "which checkpoint")
@@ -33,7 +36,7 @@ OUT = flags.DEFINE_string("out", None, "directory for what is written; default: 
 def save_predictions(directory, batch, predictions):
     """One .npz a sample: "decoder" and "aggregator" (H, W) uint8 slot indices."""
     for i in np.flatnonzero(batch["valid"]):
-        maps = {name: predictions[name][i] for name in ("decoder", "aggregator")}
+        maps = {name: predictions[name][i] for name in MASKS}
         np.savez_compressed(directory / f"{batch['index'][i]:08d}.npz", **maps)
 
 
@@ -62,17 +65,17 @@ def open_out():
 
 def compare_thresholds(trained, split, values, out):
     """Print the table, draw the plot: -> metrics as lists, number of samples."""
-    num_masks = sources.open_split(trained.config.data, split).num_masks
+    num_masks = open_split(trained.config.data, split).num_masks
     step = thresholds.compile_sweep(trained.model, num_masks, values)
-    metrics, count = evaluate(step, trained.variables, trained.config, split)
-    print(thresholds.table(values, metrics))
+    metrics, count = evaluate_split(step, trained.variables, trained.config, split)
+    print(thresholds.threshold_table(values, metrics))
     path = out / f"thresholds_{split}.png"
-    thresholds.plot(values, metrics, path)
+    thresholds.plot_thresholds(values, metrics, path)
     print(f"plot in {path}")
     return {"thresholds": values} | metrics, count
 
 
-def score_model(trained, split, out):
+def evaluate_and_save(trained, split, out):
     """Evaluate as configured, saving predictions in `out` unless None: -> metrics, samples."""
     directory = out and out / "predictions" / split
     if directory:
@@ -94,15 +97,15 @@ def main(arguments):
     values = read_thresholds() if sweep else None
     out = open_out() if sweep or SAVE.value else None
     split = SPLIT.value or config.evaluation.split
-    sources.open_split(config.data, split)  # what is wrong with it shows before the model loads
+    open_split(config.data, split)  # what is wrong with it shows before the model loads
     trained = open_model(CHECKPOINT.value)
     if sweep:
         metrics, count = compare_thresholds(trained, split, values, out)
     else:
-        metrics, count = score_model(trained, split, out)
+        metrics, count = evaluate_and_save(trained, split, out)
     report = {
         "metrics": metrics,
-        "protocol": protocol(config, split),
+        "protocol": protocol_line(config, split),
         "step": trained.step,
         "num_samples": count,
     }
@@ -110,4 +113,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    run(main, on_a_run=True)
+    run_on_model(main)

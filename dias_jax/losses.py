@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from dias_jax.errors import UserError
+from dias_jax.models.inputs import normalize, random_streams
 from dias_jax.models.reduction import sum_over_clusters
 
 DISTILLATION_FORMS = ("released", "cross_entropy")
@@ -63,3 +64,45 @@ def self_distillation_per_sample(attention, form="released", slot_mask=None):
 def self_distillation(attention, form="released", slot_mask=None):
     """Mean over samples and tokens of `self_distillation_per_sample`: -> scalar."""
     return self_distillation_per_sample(attention, form, slot_mask).mean()
+
+
+def dias_objective(
+    model,
+    variables,
+    batch,
+    rng,
+    step,
+    *,
+    distillation_weight,
+    reduce_probability,
+    distillation="released",
+    teacher="first",
+):
+    """The training loss of DIAS: -> loss, {name: scalar}, DIASOutput.
+
+    batch: "image" (B, H, W, 3) uint8, "index" (B,) int32, the samples' indices in their split,
+    which together with `rng` decide their random numbers; "draws", a `Draws` with what is not to be
+    sampled, may be there. `distillation_weight` and `reduce_probability` (that slots are reduced)
+    are functions of the step.
+    """
+    weight, probability = distillation_weight(step), reduce_probability(step)
+    output = model.apply(
+        variables,
+        normalize(batch["image"]),
+        train=True,
+        draws=batch.get("draws"),
+        sample_index=batch["index"],
+        reduce_probability=probability,
+        rngs=random_streams(rng),
+    )
+    error = reconstruction(output)
+    maps, slot_mask = distilled_maps(output, teacher)
+    distilled = self_distillation(maps, distillation, slot_mask)
+    values = {
+        "loss": error + weight * distilled,
+        "reconstruction": error,
+        "distillation": distilled,
+        "distillation_weight": weight,
+        "reduce_probability": probability,
+    }
+    return values["loss"], values, output

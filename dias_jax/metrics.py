@@ -86,3 +86,4 @@ def count_error(pred, true):
 
 # Of a segmentation, between 0 and 1; the higher the better.
 METRICS = {"ari": ari, "fg_ari": fg_ari, "mbo": mbo, "miou": miou}
+METRIC_TITLES = {"ari": "ARI", "fg_ari": "FG-ARI", "mbo": "mBO", "miou": "mIoU"}

@@ -14,11 +14,14 @@ import numpy as np
 from absl import flags
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dias_jax.cli import open_model, require, run
+from data_pipelines.resize import resize_image
+from dias_jax.cli import require
 from dias_jax.errors import UserError
-from dias_jax.pictures import overlay
-from dias_jax.segmentation import segment
-from dias_jax.steps import normalize, random_streams
+from dias_jax.models.prediction import predict
+from dias_jax.pictures.overlays import overlay
+from dias_jax.runs.flags import open_model, run_on_model
+from dias_jax.segmentation import MASKS
+from dias_jax.steps.scoring import predict_masks
 
 OUT = flags.DEFINE_string("out", None, "directory for the results")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "best", ["best", "latest"], "which checkpoint")
@@ -61,27 +64,13 @@ def output_names(paths):
     return names
 
 
-def compile_forward(trained):
-    """A function (1, size, size, 3) uint8 -> DIASOutput."""
-    model, streams = trained.model, random_streams(jax.random.key(trained.config.seed))
-
-    @jax.jit
-    def forward(variables, images):
-        return model.apply(variables, normalize(images), rngs=streams)
-
-    return lambda images: forward(trained.variables, images)
-
-
-def segment_image(forward, image, size):
+def segment_image(trained, image):
     """Both segmentations of one image (H, W, 3) at its own resolution, slots and attention."""
-    square = np.asarray(Image.fromarray(image).resize((size, size), Image.BILINEAR))
-    output = forward(square[None])
-    result = {name: np.asarray(getattr(output, name)[0]) for name in ("slots", "slot_mask")}
-    attentions = {"decoder": output.decoder_attention, "aggregator": output.final_attention}
-    for name, attention in attentions.items():
-        result[name] = np.asarray(segment(attention, image.shape[:2])[0]).astype(np.uint8)
-        result[f"{name}_attention"] = np.asarray(attention[0])
-    return result
+    size = trained.config.data.image_size
+    square, key = resize_image(image, size)[None], jax.random.key(trained.config.seed)
+    output = predict(trained.model, trained.variables, square, key)
+    found = jax.device_get(predict_masks(output, image.shape[:2]) | {"slots": output.slots})
+    return {name: value[0] for name, value in found.items()}
 
 
 def main(arguments):
@@ -89,17 +78,16 @@ def main(arguments):
     require("out")
     paths = find_images(arguments[1:])
     trained = open_model(CHECKPOINT.value)
-    forward, size = compile_forward(trained), trained.config.data.image_size
     out = pathlib.Path(OUT.value)
     out.mkdir(parents=True, exist_ok=True)
     for path, name in zip(paths, output_names(paths)):
         image = read_image(path)
-        result = segment_image(forward, image, size)
+        result = segment_image(trained, image)
         np.savez_compressed(out / f"{name}.npz", **result)
-        views = [image, *(overlay(image, result[m].astype(int)) for m in ("decoder", "aggregator"))]
+        views = [image, *(overlay(image, result[m].astype(int)) for m in MASKS)]
         Image.fromarray(np.concatenate(views, axis=1)).save(out / f"{name}.png")
         print(f"{path} -> {out / name}.png, {name}.npz")
 
 
 if __name__ == "__main__":
-    run(main, on_a_run=True)
+    run_on_model(main)

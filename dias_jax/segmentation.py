@@ -2,8 +2,10 @@
 
 from dias_jax.models.resize import bilinear_upsample
 
+MASKS = ("decoder", "aggregator")  # the two attentions that are segmentations
 
-def segment(attention, size):
+
+def slot_map(attention, size):
     """The slot with the largest upsampled attention at each pixel.
 
     attention (B, S, h, w) float32, size (H, W) -> (B, H, W) int32 slot indices. Released code.

@@ -1,6 +1,7 @@
-"""Train an experiment: python -m dias_jax.train --config=experiments/NAME.py --workdir=DIR.
+"""Train an experiment: python -m dias_jax.train --config=NAME --workdir=DIR.
 
-Any key of the config can be changed: --config.optimizer.learning_rate=1e-4. A work directory
+NAME is an experiment of the package (clevrtex, coco, shapes, voc; coco:released is a variant), or a
+file. Any key of the config can be changed: --config.optimizer.learning_rate=1e-4. A work directory
 that already holds checkpoints is continued, without --config with the config it holds. On several
 hosts, start the same command on each with --coordinator=auto (TPU pod, Slurm, Kubernetes,
 Open MPI) or with --coordinator, --num_hosts and --host; the work directory must be shared.
@@ -9,22 +10,12 @@ Open MPI) or with --coordinator, --num_hosts and --host; the work directory must
 from absl import flags
 from ml_collections import config_flags
 
-from dias_jax import devices
-from dias_jax.cli import read_early, require, run
-from dias_jax.config import holds_config, load_config
-from dias_jax.errors import UserError
-from dias_jax.loop import train
+from dias_jax import cli, devices
+from dias_jax.config.experiments import name_files
+from dias_jax.runs.config_file import holds_config, load_config
+from dias_jax.tasks.discovery import Discovery
+from dias_jax.training.loop import fit
 
-
-def define_config():
-    """--config of an experiment; by default that of the run in --workdir, where one is."""
-    early = read_early(config=None, workdir=None)
-    if early.config is None and early.workdir and holds_config(early.workdir):
-        return config_flags.DEFINE_config_dict("config", load_config(early.workdir), "of the run")
-    return config_flags.DEFINE_config_file("config", None, "experiments/NAME.py", lock_config=True)
-
-
-CONFIG = define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run; continued where it exists")
 COORDINATOR = flags.DEFINE_string(
     "coordinator", None, '"auto" on a TPU pod, Slurm ...; or ADDRESS:PORT of the first host'
@@ -33,16 +24,26 @@ NUM_HOSTS = flags.DEFINE_integer("num_hosts", None, "number of hosts, unless aut
 HOST = flags.DEFINE_integer("host", None, "number of this host, from 0, unless auto")
 
 
+def define_config(arguments):
+    """--config of an experiment; by default that of the run in --workdir, where one is."""
+    early = cli.read_early(arguments, config=None, workdir=None)
+    workdir = early["workdir"]
+    if early["config"] is None and workdir and holds_config(workdir):
+        config_flags.DEFINE_config_dict("config", load_config(workdir), "of the run")
+        return arguments
+    config_flags.DEFINE_config_file("config", None, "experiment, by name or file", lock_config=True)
+    return name_files(arguments)
+
+
 def main(arguments):
     """Check the flags and train."""
-    require("config", "workdir")
+    cli.require("config", "workdir")
+    config = flags.FLAGS.config
     if COORDINATOR.value is not None:
         devices.join_hosts(COORDINATOR.value, NUM_HOSTS.value, HOST.value)
-    try:
-        train(CONFIG.value, WORKDIR.value)
-    except FloatingPointError as error:
-        raise UserError(str(error)) from error
+    devices.warn_of_unused_gpu()
+    fit(Discovery(config), config, WORKDIR.value)
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main, define_config)

@@ -1,1 +1,1 @@
-"""One config file per experiment; `base.py` documents every key."""
+"""One config file per experiment; `dias_jax/config/defaults.py` documents every key."""

@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from experiments import base
+from dias_jax.config import defaults
 
 # Many tests compile the same tiny model: compile it once, in subprocesses too.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dias_jax_tests_"))
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def tiny_config():
     """The tiny experiment, to be changed at will."""
-    config = base.get_config()
+    config = defaults.get_config()
     config.update_from_flattened_dict(TINY)
     return config
 
@@ -61,7 +61,7 @@ def tiny_config():
 def tiny_flags():
     """The command line of the tiny experiment."""
     overrides = [f"--config.{key}={value}" for key, value in TINY.items()]
-    return ["--config=experiments/base.py", *overrides]
+    return ["--config=dias_jax/config/defaults.py", *overrides]
 
 
 @pytest.fixture
@@ -123,12 +123,12 @@ def shared_data():
 @pytest.fixture
 def checkout():
     """A checkout of the PyTorch reference, where one is named and can be run."""
-    from dias_jax.compare import reference  # JAX reads the environment when it is imported
+    from dias_jax.compare.reference import imported  # JAX reads the environment when imported
 
     directory = os.environ.get("DIAS_JAX_REFERENCE")
     if directory is None:
         pytest.skip("DIAS_JAX_REFERENCE does not name a checkout of the PyTorch reference")
-    for name in reference.REQUIREMENTS:
+    for name in imported.REQUIREMENTS:
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"the PyTorch reference needs {name}")
     return directory

@@ -16,12 +16,12 @@ COMMANDS = (
     "dias_jax.weights",
     "data_pipelines.prepare",
     "data_pipelines.preview",
-    "experiments.baselines",
-    "experiments.ablation",
-    "experiments.reduction_cost",
-    "experiments.data_speed",
-    "experiments.demo",
-    "experiments.ship",
+    "experiments.studies.baselines",
+    "experiments.studies.ablation",
+    "experiments.benchmarks.reduction_cost",
+    "experiments.benchmarks.data_speed",
+    "dias_jax.demo",
+    "experiments.tools.ship",
 )
 
 
@@ -53,7 +53,7 @@ def test_train_then_evaluate_then_segment(run_module, tiny_flags, tmp_path):
 
     check_thresholds(run_module, workdir)
 
-    result = run_module("experiments.baselines", f"--workdir={workdir}")
+    result = run_module("experiments.studies.baselines", f"--workdir={workdir}")
     assert "k-means, 4 clusters" in result.stdout and "random initialisation" in result.stdout
 
     photographs = tmp_path / "photographs"

@@ -9,18 +9,20 @@ import optax
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from dias_jax import loop
-from dias_jax.compare import reference
-from dias_jax.config import check_config, load_config, save_config
+from dias_jax.compare.reference import imported as reference
+from dias_jax.config.checks import check_config
+from dias_jax.config.defaults import released
 from dias_jax.errors import UserError
 from dias_jax.interop import load_torch_dias, work_directory
 from dias_jax.interop.torch_dias import BACKBONE
 from dias_jax.interop.work_directory import Untold, export_checkpoint, import_checkpoint
-from dias_jax.optimizer import build_optimizer
-from dias_jax.runs import open_run
-from dias_jax.segmentation import segment
-from dias_jax.steps import normalize
-from experiments.base import released
+from dias_jax.models.inputs import normalize
+from dias_jax.runs.config_file import load_config, save_config
+from dias_jax.runs.trained_model import open_run
+from dias_jax.segmentation import slot_map
+from dias_jax.tasks.discovery import Discovery
+from dias_jax.training import loop
+from dias_jax.training.optimizer import build_optimizer
 
 CHECKPOINT = pathlib.Path(__file__).parent / "golden" / "tiny.safetensors"
 UNTOLD = Untold(num_slots=5, backbone_heads=2, decoder_heads=4)
@@ -68,7 +70,7 @@ def test_a_converted_run_is_the_loaded_model_and_can_be_trained(config, tmp_path
     expected = load_torch_dias(CHECKPOINT, num_slots=5, backbone_heads=2, decoder_heads=4)[1]
     jax.tree.map(np.testing.assert_array_equal, trained.variables, expected)
     assert trained.step == 0
-    assert "decoder/ari" in loop.train(config, tmp_path)
+    assert "decoder/ari" in loop.fit(Discovery(config), config, tmp_path).metrics
     assert (tmp_path / "checkpoints" / "2").is_dir()
     weights = '"weights": "backbone.safetensors"'
     assert weights in (tmp_path / "config.json").read_text()  # still relative
@@ -107,7 +109,7 @@ def test_golden_numbers_through_a_work_directory(shared_golden, config, tmp_path
     assert_close(
         output.decoder_attention.reshape(golden["eval/dec_attn"].shape), golden["eval/dec_attn"]
     )
-    differ = np.asarray(segment(output.decoder_attention, (128, 128))) != golden["eval/segment"]
+    differ = np.asarray(slot_map(output.decoder_attention, (128, 128))) != golden["eval/segment"]
     assert differ.mean() <= 1e-4  # ties
 
 
@@ -247,7 +249,7 @@ def test_a_run_of_ours_gives_its_numbers_in_the_reference(checkout, config, tmp_
     sizes = {"width": 24, "depth": 2, "heads": 2, "patch_size": 14, "position_grid": 6}
     config.model.backbone.update(name="vision_transformer", weights="random", **sizes)
     config.model.decoder.heads, config.data.image_size = 4, 64
-    loop.train(config, tmp_path / "run")
+    loop.fit(Discovery(config), config, tmp_path / "run")
     export_checkpoint(tmp_path / "run", tmp_path / "run.pth")
 
     model, variables, *rest = open_run(tmp_path / "run", load_config(tmp_path / "run"))

@@ -14,9 +14,9 @@ from huggingface_hub import constants
 from safetensors.numpy import save_file
 
 from dias_jax.errors import UserError
-from dias_jax.interop.dinov2 import backbone_to_torch
 from dias_jax.models.backbone import VisionTransformer
-from dias_jax.weights import download
+from dias_jax.pretrained import download
+from dias_jax.pretrained.dinov2 import backbone_to_torch
 
 REPOSITORY = "timm/tiny"
 

@@ -1,29 +1,39 @@
-"""Every experiment loads, builds and says how to run it."""
+"""Every experiment loads, builds and says how to run it; the package holds them all."""
 
-import importlib
 import pathlib
+import tomllib
 
 import jax
 import pytest
 
-from dias_jax.config import check_config, flatten
-from dias_jax.models import build
-from dias_jax.state import initialize
-from experiments import base
-
-FILES = sorted(
-    path
-    for path in pathlib.Path(base.__file__).parent.glob("*.py")
-    if "def get_config" in path.read_text()
+from dias_jax.config.checks import check_config
+from dias_jax.config.defaults import complete, flatten, get_config
+from dias_jax.config.experiments import (
+    experiment_folder,
+    experiment_names,
+    load_experiment,
+    name_files,
 )
+from dias_jax.errors import UserError
+from dias_jax.models.build import build
+from dias_jax.models.inputs import initialize
+
+ROOT = pathlib.Path(__file__).parents[1]
+NAMES = ("clevrtex", "coco", "shapes", "voc")
+VARIANTS = (*NAMES, *(f"{name}:released" for name in NAMES), "shapes:side_by_side")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_experiment_builds(path):
-    module = importlib.import_module(f"experiments.{path.stem}")
-    config = module.get_config()
+def test_experiments_are_found():
+    assert tuple(experiment_names()) == NAMES
+    files = [f"--config={experiment_folder() / 'shapes.py'}:released", "--config.steps=2"]
+    assert name_files(["--config=shapes:released", "--config.steps=2"]) == files
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_experiment_builds(name):
+    config = load_experiment(name)
     check_config(config)
-    assert flatten(config.to_dict()).keys() == flatten(base.get_config().to_dict()).keys()
+    assert flatten(config).keys() == flatten(get_config()).keys()
     assert config.is_locked
     model = build(config.model)
     shapes = jax.eval_shape(
@@ -32,20 +42,31 @@ def test_experiment_builds(path):
     assert shapes["params"]["decoder"]["positions"].shape[0] == config.model.decoder.num_tokens
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.stem != "base"], ids=lambda path: path.stem)
-def test_experiment_is_short_and_says_how_to_run_it(path):
-    text = path.read_text()
+@pytest.mark.parametrize("name", NAMES)
+def test_experiment_is_short_and_says_how_to_run_it(name):
+    text = (experiment_folder() / f"{name}.py").read_text()
     assert len(text.splitlines()) <= 40
-    for word in ("python -m dias_jax.train", f"experiments/{path.name}", "Hardware", "FG-ARI"):
+    command = f"python -m dias_jax.train --config={name} "
+    for word in (command, f"`{name}:released`", "Hardware", "FG-ARI"):
         assert word in text
 
 
-@pytest.mark.parametrize("name", ["coco", "voc", "clevrtex", "shapes"])
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_variants_are_user_errors(name):
+    with pytest.raises(UserError, match="released"):
+        load_experiment(f"{name}:other")
+
+
+def test_an_unknown_variant_is_one_line_on_the_command_line(run_module, tmp_path):
+    arguments = "dias_jax.train", "--config=coco:other", f"--workdir={tmp_path}"
+    result = run_module(*arguments, check=False)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1 and "coco:released" in result.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_released_variants_only_lack_the_reinitialisation(name):
-    paper, released = (
-        flatten(importlib.import_module(f"experiments.{n}").get_config().to_dict())
-        for n in (name, f"{name}_released")
-    )
+    paper, released = (flatten(load_experiment(n)) for n in (name, f"{name}:released"))
     keys = {"model.reinit.threshold", "model.reinit.num_iterations"}
     assert all(paper[key] > 0 and released[key] == 0 for key in keys)
     assert {key for key in paper if paper[key] != released[key]} == keys
@@ -54,17 +75,35 @@ def test_released_variants_only_lack_the_reinitialisation(name):
 def test_published_recipes():
     expected = {"coco": (7, 100_000), "voc": (6, 50_000), "clevrtex": (11, 50_000)}
     for name, (slots, steps) in expected.items():
-        config = importlib.import_module(f"experiments.{name}").get_config()
+        config = load_experiment(name)
         assert (config.model.num_slots, config.steps) == (slots, steps)
         assert config.steps // config.evaluation.every == 40
         assert (config.batch_size, config.optimizer.learning_rate) == (32, 2e-4)
 
 
 def test_stored_configs_get_the_keys_they_lack():
-    stored = base.get_config().to_dict()
+    stored = get_config().to_dict()
     stored["data"]["crop_scale"] = [0.5, 1.0]  # JSON knows no tuples
-    del stored["model"]["token_stride"]
-    config = base.complete(stored)
+    stored["evaluation"]["best"] = "aggregator"  # as it was called before
+    del stored["model"]["token_stride"], stored["evaluation"]["masks"]
+    config = complete(stored)
     assert config.is_locked and config.model.token_stride == 1
     assert tuple(config.data.crop_scale) == (0.5, 1.0)
-    assert flatten(config.to_dict()).keys() == flatten(base.get_config().to_dict()).keys()
+    assert config.evaluation.masks == "aggregator"
+    assert flatten(config).keys() == flatten(get_config()).keys()
+
+
+def test_every_folder_of_modules_is_packaged():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {"experiments": "dias_jax.experiments"}  # where it is installed
+    found = set()
+    for top in ("dias_jax", "data_pipelines", "experiments"):
+        for path in (ROOT / top).rglob("*.py"):
+            first, *rest = path.parent.relative_to(ROOT).parts
+            found.add(".".join([folders.get(first, first), *rest]))
+            assert (path.parent / "__init__.py").is_file()
+    assert settings["packages"] == sorted(found)
+    assert settings["package-dir"] == {"dias_jax.experiments": "experiments"}
+    for package, patterns in settings["package-data"].items():
+        folder = package.replace("dias_jax.experiments", "experiments").replace(".", "/")
+        assert all(list((ROOT / folder).glob(pattern)) for pattern in patterns)

@@ -12,8 +12,8 @@ from PIL import Image
 from dias_jax.gallery import write_gallery
 from dias_jax.gallery.scenes import match_labels, study_scenes
 from dias_jax.models import build
-from dias_jax.runs import TrainedModel
-from dias_jax.state import initialize
+from dias_jax.models.inputs import initialize
+from dias_jax.runs.trained_model import TrainedModel
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def trained(tiny_config):
     """An untrained model of nine slots, some of which merge."""
     tiny_config.model.num_slots = 9
     tiny_config.model.reinit.threshold, tiny_config.model.reinit.min_clusters = 0.1, 1
-    tiny_config.evaluation.best = "aggregator"
+    tiny_config.evaluation.masks = "aggregator"
     model = build(tiny_config.model)
     variables = jax.jit(initialize, static_argnums=(0, 2))(model, jax.random.key(0), 32)
     return TrainedModel(model, variables, tiny_config, 7)

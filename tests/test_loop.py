@@ -11,9 +11,10 @@ from PIL import Image
 
 from data_pipelines import pipeline
 from data_pipelines.drawn import shapes
-from dias_jax import loop
-from dias_jax.errors import UserError
-from dias_jax.runs import open_run
+from dias_jax.errors import NonFiniteLoss, UserError
+from dias_jax.runs.trained_model import open_run
+from dias_jax.tasks.discovery import Discovery
+from dias_jax.training import loop
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -31,12 +32,16 @@ def interrupt_at(monkeypatch, number):
     monkeypatch.setattr(pipeline, "train_batches", batches)
 
 
+def train(config, workdir):
+    return loop.fit(Discovery(config), config, workdir)
+
+
 def metrics_of(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_a_run_leaves_what_it_promises(tiny_config, tmp_path):
-    metrics = loop.train(tiny_config, tmp_path)
+    metrics = train(tiny_config, tmp_path).metrics
     lines = metrics_of(tmp_path)
     validation = [line for line in lines if line["split"] == "validation"]
     assert [line["step"] for line in validation] == [3, 6]
@@ -64,7 +69,7 @@ def test_damaged_samples_are_replaced_counted_and_reported(
 
     monkeypatch.setattr(shapes.Shapes, "__getitem__", read_or_fail)
     tiny_config.steps, tiny_config.log_every = 3, 1
-    loop.train(tiny_config, tmp_path)
+    train(tiny_config, tmp_path)
     lines = [line["values"] for line in metrics_of(tmp_path) if line["split"] == "train"]
     assert [line["replaced_samples"] for line in lines] == [0, 1, 0]
     messages = [record.getMessage() for record in caplog.records]
@@ -73,17 +78,17 @@ def test_damaged_samples_are_replaced_counted_and_reported(
 
     tiny_config.data.skip_damaged = False
     with pytest.raises(UserError, match="scene is damaged"):
-        loop.train(tiny_config, tmp_path / "other")
+        train(tiny_config, tmp_path / "other")
 
 
 @pytest.mark.parametrize("step", [2, 4])
 def test_interrupted_and_continued_equals_uninterrupted(tiny_config, tmp_path, monkeypatch, step):
-    expected = loop.train(tiny_config, tmp_path / "whole")
+    expected = train(tiny_config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         interrupt_at(patch, step)
-        assert loop.train(tiny_config, tmp_path / "parts") is None
+        assert train(tiny_config, tmp_path / "parts").status == loop.STOPPED
     assert (tmp_path / "parts" / "checkpoints" / str(step)).is_dir()
-    assert loop.train(tiny_config, tmp_path / "parts") == expected
+    assert train(tiny_config, tmp_path / "parts") == expected
     whole, parts = (
         open_run(tmp_path / name, tiny_config, "latest").variables for name in ("whole", "parts")
     )
@@ -93,10 +98,10 @@ def test_interrupted_and_continued_equals_uninterrupted(tiny_config, tmp_path, m
 
 def test_best_and_latest_are_both_kept(tiny_config, tmp_path, monkeypatch):
     scores = iter([3.0, 9.0, 5.0, 4.0])
-    monkeypatch.setattr(loop, "score", lambda metrics, masks: next(scores))
+    monkeypatch.setattr(Discovery, "quality", lambda self, metrics: next(scores))
     tiny_config.steps = 4
     tiny_config.evaluation.every = 1
-    loop.train(tiny_config, tmp_path)
+    train(tiny_config, tmp_path)
     kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
     assert kept == [2, 4]
     assert open_run(tmp_path, tiny_config, "best").step == 2
@@ -104,9 +109,9 @@ def test_best_and_latest_are_both_kept(tiny_config, tmp_path, monkeypatch):
 
 
 def test_a_finished_run_is_not_trained_again(tiny_config, tmp_path):
-    loop.train(tiny_config, tmp_path)
+    train(tiny_config, tmp_path)
     before = metrics_of(tmp_path)
-    assert loop.train(tiny_config, tmp_path) is None
+    assert train(tiny_config, tmp_path) == (loop.FINISHED, 6, None)
     assert metrics_of(tmp_path) == before
 
 
@@ -125,20 +130,20 @@ def test_non_finite_loss_names_step_and_samples(tiny_config, tmp_path, monkeypat
 
     monkeypatch.setattr(loop, "compile_training", poisoned)
     fourth = list(zip(range(4), pipeline.train_batches(tiny_config.data, 8, 42)))[3][1]
-    with pytest.raises(FloatingPointError) as error:
-        loop.train(tiny_config, tmp_path)
+    with pytest.raises(NonFiniteLoss) as error:
+        train(tiny_config, tmp_path)
     assert "step 4" in str(error.value)
     assert str(fourth["index"].tolist()) in str(error.value)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["3"]
 
 
 def test_another_config_is_refused_by_key(tiny_config, tmp_path):
-    loop.train(tiny_config, tmp_path)
+    train(tiny_config, tmp_path)
     tiny_config.log_every = 1  # changes nothing that is computed
-    loop.train(tiny_config, tmp_path)
+    train(tiny_config, tmp_path)
     tiny_config.model.num_slots = 5
     with pytest.raises(UserError, match="config.model.num_slots=4"):
-        loop.train(tiny_config, tmp_path)
+        train(tiny_config, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +169,7 @@ def test_another_config_is_refused_by_key(tiny_config, tmp_path):
         ({"loss.distillation": "other"}, "released"),
         ({"loss.distillation_teacher": "other"}, "first"),
         ({"model.reinit.threshold": 3.0}, "reinit.threshold=3.0: must be between 0 and 2"),
-        ({"evaluation.best": "other"}, "aggregator"),
+        ({"evaluation.masks": "other"}, "aggregator"),
         ({"evaluation.split": "other"}, "other"),
     ],
 )
@@ -177,6 +182,6 @@ def test_bad_configs_stop_before_anything_is_compiled(
     monkeypatch.setattr(jax, "jit", no_compilation)
     tiny_config.update_from_flattened_dict(changes)
     with pytest.raises(UserError, match=message) as error:
-        loop.train(tiny_config, tmp_path)
+        train(tiny_config, tmp_path)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "config.json").exists()

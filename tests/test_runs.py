@@ -1,11 +1,23 @@
 """Opening a run with another config than it was trained with."""
 
+import json
+import pathlib
+import shutil
+import signal
+
+import chex
+import jax
+import numpy as np
 import pytest
 
-from dias_jax import runs
-from dias_jax.config import save_config
+from data_pipelines import pipeline
 from dias_jax.errors import UserError
-from dias_jax.runs import open_run
+from dias_jax.models import load, predict
+from dias_jax.runs.config_file import load_config, save_config
+from dias_jax.runs.trained_model import open_run
+from dias_jax.training.train_model import train_model
+
+OLD = pathlib.Path(__file__).parent / "golden" / "earlier_run"
 
 
 def test_a_gaussian_for_each_slot_fixes_their_number(tiny_config, tmp_path):
@@ -17,8 +29,40 @@ def test_a_gaussian_for_each_slot_fixes_their_number(tiny_config, tmp_path):
 
 
 def test_a_run_that_was_stopped_is_no_result(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "train", lambda config, workdir: None)
-    stopped = runs.TrainedModel(None, None, tiny_config, tiny_config.steps - 1)
-    monkeypatch.setattr(runs, "open_run", lambda *arguments: stopped)
+    read = pipeline.train_batches
+
+    def batches(*arguments, **options):
+        for number, batch in enumerate(read(*arguments, **options), 1):
+            if number == 5:
+                signal.raise_signal(signal.SIGTERM)
+            yield batch
+
+    monkeypatch.setattr(pipeline, "train_batches", batches)
     with pytest.raises(UserError, match="stopped at step 5: the same command continues"):
-        runs.train_run(tiny_config, tmp_path)
+        train_model(tiny_config, tmp_path)
+
+
+def test_a_model_is_loaded_by_the_name_of_its_work_directory(tiny_config, tmp_path):
+    trained = train_model(tiny_config, tmp_path)
+    model, variables = load(tmp_path)
+    assert model == trained.model
+    chex.assert_trees_all_equal_shapes(variables, trained.variables)
+    images = np.zeros((2, 32, 32, 3), np.uint8)
+    assert predict(model, variables, images, jax.random.key(0)).slots.shape == (2, 4, 16)
+    with pytest.raises(UserError, match="no checkpoint .*nowhere.* ships"):
+        load(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty holds no config.json"):
+        load(tmp_path / "empty")
+
+
+def test_work_directories_of_before_still_open_and_continue(tmp_path):
+    """OLD was stopped at step 4 of 6 by an earlier version, which also ran WHOLE to the end."""
+    shutil.copytree(OLD, tmp_path / "run")
+    config = load_config(tmp_path / "run")
+    assert config.evaluation.masks == "decoder"  # was `evaluation.best`
+    trained = train_model(config, tmp_path / "run")
+    assert trained.step == 6
+    expected = json.loads((OLD / "expected.json").read_text())
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["values"] == pytest.approx(expected["values"], rel=1e-4)

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from dias_jax import schedules
+from dias_jax.steps import schedules
 
 NUM_STEPS = 1000
 ROUNDING = 1e-5  # of float32, relative

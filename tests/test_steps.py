@@ -11,12 +11,14 @@ import optax
 import pytest
 
 from data_pipelines import pipeline
-from dias_jax import steps
-from dias_jax.evaluation import compile_evaluation, evaluate
+from dias_jax.evaluation.split import compile_evaluation, evaluate_split
+from dias_jax.losses import dias_objective
 from dias_jax.models import build
-from dias_jax.optimizer import build_optimizer
-from dias_jax.schedules import half_cosine_rise
-from dias_jax.state import create_state
+from dias_jax.runs.state import create_state
+from dias_jax.steps import evaluation, training
+from dias_jax.steps.schedules import half_cosine_rise
+from dias_jax.tasks.discovery import discovery_loss
+from dias_jax.training.optimizer import build_optimizer
 
 
 @pytest.fixture
@@ -30,13 +32,18 @@ def parts(tiny_config):
 
 def make_step(model, optimizer, **options):
     return functools.partial(
-        steps.train_step,
-        model=model,
+        training.train_step,
+        loss_fn=make_loss(model),
         optimizer=optimizer,
-        distillation_weight=half_cosine_rise(1.0, 10),
-        reduce_probability=half_cosine_rise(1.0, 10),
         **options,
     )
+
+
+def make_loss(model):
+    """DIAS's loss with weights that rise within ten steps."""
+    rise = half_cosine_rise(1.0, 10)
+    objective = functools.partial(dias_objective, distillation_weight=rise, reduce_probability=rise)
+    return functools.partial(discovery_loss, model=model, objective=objective)
 
 
 def test_same_seed_same_bits_and_another_seed_other_bits(parts):
@@ -70,7 +77,7 @@ def test_accumulation_equals_one_batch(parts):
 
 def test_nothing_recompiles_and_the_backbone_stays(parts, monkeypatch):
     state, model, optimizer, batch = parts
-    monkeypatch.setattr(steps, "train_step", chex.assert_max_traces(steps.train_step, n=1))
+    monkeypatch.setattr(training, "train_step", chex.assert_max_traces(training.train_step, n=1))
     step = jax.jit(make_step(model, optimizer))
     before = jax.device_get(state.backbone)
     for _ in range(3):
@@ -97,7 +104,7 @@ def test_padding_and_batch_size_do_not_change_an_evaluation(parts, tiny_config):
     for batch_size in (8, 12, 5):
         tiny_config.evaluation.batch_size = batch_size
         step = compile_evaluation(tiny_config, model, num_masks=7)
-        metrics, count = evaluate(step, state.variables, tiny_config, "validation")
+        metrics, count = evaluate_split(step, state.variables, tiny_config, "validation")
         assert count == 12
         results.append(metrics)
     chex.assert_trees_all_close(*results, rtol=1e-5)
@@ -109,7 +116,7 @@ def test_a_sample_without_ground_truth_is_left_out(parts):
     masks = np.zeros((8, 32, 32), np.uint8)
     masks[:3, :16], masks[:3, 16:] = 1, 2
     batch = batch | {"mask": masks, "valid": np.ones(8, bool)}
-    step = jax.jit(functools.partial(steps.eval_step, model=model, num_masks=3))
+    step = jax.jit(functools.partial(evaluation.eval_step, model=model, num_masks=3))
     totals, predictions = step(state.variables, batch, jax.random.key(0))
     assert totals["decoder/ari"][1] == 3
     assert totals["reconstruction"][1] == 8
@@ -139,14 +146,14 @@ def test_sweep_over_thresholds_agrees_with_evaluation(parts, monkeypatch):
     reinit = dataclasses.replace(model.reinit, threshold=0.06, min_clusters=1)
     options = {"model": model.clone(reinit=reinit), "num_masks": 3}
     thresholds = (0.0, 0.01, 0.06, 0.3, 2.0)
-    monkeypatch.setattr(steps, "threshold_step", chex.assert_max_traces(steps.threshold_step, n=1))
-    sweep = jax.jit(functools.partial(steps.threshold_step, thresholds=thresholds, **options))
+    counted = chex.assert_max_traces(evaluation.threshold_step, n=1)
+    sweep = jax.jit(functools.partial(counted, thresholds=thresholds, **options))
     totals, predictions = sweep(state.variables, batch, jax.random.key(0))
     again, _ = sweep(state.variables, batch, jax.random.key(0))
     chex.assert_trees_all_equal(totals, again)
     assert predictions == {}
 
-    expected, _ = jax.jit(functools.partial(steps.eval_step, **options))(
+    expected, _ = jax.jit(functools.partial(evaluation.eval_step, **options))(
         state.variables, batch, jax.random.key(0)
     )
     assert {"decoder/ari", "aggregator/miou", "slot_count_error", "active_slots"} <= totals.keys()

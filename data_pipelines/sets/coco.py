@@ -82,11 +82,15 @@ booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={20
 
     def _table_path(self, folder):
         path = self.source / "annotations" / f"panoptic_{folder}.json"
-        if path.exists():
+        missing = [p for p in (path, path.with_suffix("")) if not p.exists()]
+        if not missing:
             return path
         other = path.with_name(f"instances_{folder}.json")
         instead = f", or prepare coco_instance from {other.name}" if other.exists() else ""
-        raise UserError(f"{path} is missing: unpack {self.ARCHIVES[-1]} in {self.source}{instead}")
+        raise UserError(
+            f"{missing[0]} is missing: unpack {self.ARCHIVES[-1]} in {self.source}, and the "
+            f"archives in it where they are{instead}"
+        )
 
     def _sample(self, folder, annotation, *, is_object, segment_table):
         stem = annotation["file_name"].rsplit(".", 1)[0]

@@ -2,8 +2,9 @@
 
 The reference is a checkout of github.com/Genera1Z/DIAS; it is imported as it is. Every part needs
 it, and with it PyTorch, timm and einops (the extra compare). Only `stages` can do without:
---fixture=FILE.npz in place of --reference compares with numbers that the reference computed
-earlier (tests/golden/tiny.npz is such a file) and needs no PyTorch, for TPUs and Colab.
+--fixture=golden in place of --reference compares with numbers of a tiny model that the reference
+computed earlier (compare/golden/tiny.npz, which comes with this package; another such file by its
+path) and needs no PyTorch, for TPUs and Colab.
 
 parts: stages, every stage's difference on the same images, weights and sampled quantities;
 metrics, both evaluated on the same samples of a data set; training, how fast two runs from the same
@@ -22,25 +23,29 @@ from absl import flags
 from dias_jax.cli import run
 from dias_jax.compare.case import MODELS
 from dias_jax.compare.facts import list_facts
-from dias_jax.compare.fixture import read_fixture, write_fixture
+from dias_jax.compare.fixture import fixture_path, read_fixture, write_fixture
 from dias_jax.compare.independent import compare_independent
 from dias_jax.compare.metrics import compare_metrics
 from dias_jax.compare.pair import Pair
-from dias_jax.compare.reference import import_reference
+from dias_jax.compare.reference.imported import import_reference
 from dias_jax.compare.report import markdown, write_report
 from dias_jax.compare.speed import compare_speed
-from dias_jax.compare.stages import compare_stages, record_ours, record_theirs
+from dias_jax.compare.stages import compare_stages, record_ours, record_reference
 from dias_jax.compare.training import compare_training
+from dias_jax.config.experiments import load_experiment
 from dias_jax.errors import UserError
 from dias_jax.models.build import DTYPES
-from experiments import shapes_side_by_side
 
+SIDE_BY_SIDE = "shapes:side_by_side"  # the experiment of independent
 TITLE = "dias_jax beside the PyTorch reference"
 OPTIMIZER_STEPS = 3  # of stages and of the fixture
 
 REFERENCE = flags.DEFINE_string("reference", None, "checkout of github.com/Genera1Z/DIAS")
 FIXTURE = flags.DEFINE_string(
-    "fixture", None, "numbers that --write_fixture wrote, in place of --reference, for stages"
+    "fixture",
+    None,
+    "in place of --reference, for stages: golden, the package's compare/golden/tiny.npz, or "
+    "another file that --write_fixture wrote",
 )
 OUT = flags.DEFINE_string("out", "runs/compare", "directory for report.html and report.md")
 CHOSEN_PARTS = flags.DEFINE_list(
@@ -72,10 +77,10 @@ WRITE_FIXTURE = flags.DEFINE_string(
 def stages(pair):
     """The part `stages`, with the reference or with what it computed earlier."""
     if FIXTURE.value is not None:
-        case, theirs = read_fixture(FIXTURE.value)
+        case, theirs = read_fixture(fixture_path(FIXTURE.value))
     else:
         case = pair.case("float32", IMAGES.value, OPTIMIZER_STEPS)
-        theirs = record_theirs(case, pair.theirs(case))
+        theirs = record_reference(case, pair.theirs(case))
     return compare_stages(record_ours(case), theirs)
 
 
@@ -97,9 +102,10 @@ def speed(pair):
 
 def independent(pair):
     """The part `independent`, which has a model of its own."""
-    config = shapes_side_by_side.get_config()
     directory = pathlib.Path(OUT.value) / "independent"
-    return compare_independent(config, list(map(int, SEEDS.value)), directory)
+    return compare_independent(
+        load_experiment(SIDE_BY_SIDE), list(map(int, SEEDS.value)), directory
+    )
 
 
 PARTS = {  # name: Pair -> Section
@@ -135,7 +141,7 @@ def main(arguments):
 def subject():
     """A line of text: which model, with which weights."""
     if FIXTURE.value is not None:
-        return f"Model, weights and the reference's numbers: {os.path.basename(FIXTURE.value)}"
+        return f"Model, weights and the reference's numbers: {fixture_path(FIXTURE.value).name}"
     if WORKDIR.value is not None:
         weights = f"weights of the run {os.path.basename(WORKDIR.value)}, without what is ours only"
     else:
@@ -143,7 +149,7 @@ def subject():
     dtypes = ", ".join(CHOSEN_DTYPES.value)
     return (
         f"Model: {weights}, seed {SEED.value}; stages and metrics in float32, training and speed "
-        f"in {dtypes}; independent: experiments/shapes_side_by_side.py in float32"
+        f"in {dtypes}; independent: experiment {SIDE_BY_SIDE} in float32"
     )
 
 
@@ -151,7 +157,7 @@ def check_flags():
     """Raises UserError on a flag that makes no sense."""
     if (REFERENCE.value is None) == (FIXTURE.value is None):
         raise UserError(
-            "use --reference=DIR, a checkout of github.com/Genera1Z/DIAS, or --fixture=FILE.npz"
+            "use --reference=DIR, a checkout of github.com/Genera1Z/DIAS, or --fixture=golden"
         )
     check_list("parts", CHOSEN_PARTS.value, PARTS)
     check_list("dtypes", CHOSEN_DTYPES.value, DTYPES)

@@ -12,26 +12,18 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from data_pipelines.drawn import shapes
-from dias_jax.config import load_config
-from dias_jax.models import DIAS, Reinit, build
+from dias_jax.config.defaults import get_config, released
 from dias_jax.models.aggregator import SlotAttention
 from dias_jax.models.backbone import VisionTransformer
-from dias_jax.models.build import DTYPES
+from dias_jax.models.build import DTYPES, build
 from dias_jax.models.decoder import RandomOrderDecoder
+from dias_jax.models.dias import DIAS, Reinit
+from dias_jax.models.draws import Draws
 from dias_jax.models.initializer import SharedGaussian
+from dias_jax.models.inputs import normalize
 from dias_jax.models.projector import Projector
-from dias_jax.runs import open_run
-from dias_jax.steps import normalize
-from experiments import base
-
-
-@dataclasses.dataclass(frozen=True)
-class Draws:
-    """What one training step samples."""
-
-    noise: Any  # (B, S, D) float32, standard normal, of the initial slots
-    token_order: Any  # (B, N) int64, position i of the permuted sequence holds token [:, i]
-    num_visible: Any  # (B,) int64, tokens that stay visible
+from dias_jax.runs.config_file import load_config
+from dias_jax.runs.trained_model import open_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +34,7 @@ class Case:
     variables: Any
     images: Any  # (B, H, W, 3) float32, ImageNet-normalised; of evaluation
     evaluation_noise: Any  # (B, S, D) float32, standard normal
-    draws: Iterable[Draws]  # one a training step
+    draws: Iterable[Draws]  # one a training step: noise, token_order and num_visible
     batches: Iterable[Any] | None = None  # images of each training step; None: always `images`
     learning_rate: float = 1e-3
     distillation_weight: float = 0.37
@@ -69,7 +61,7 @@ class DrawnBatches:
 
 def full_model():
     """The released model at its published size."""
-    return build(base.released(base.get_config()).model)
+    return build(released(get_config()).model)
 
 
 def tiny_model():

@@ -5,12 +5,21 @@ import zipfile
 
 import numpy as np
 
-from dias_jax.compare.case import Case, Draws
-from dias_jax.compare.stages import record_theirs
+from dias_jax.compare.case import Case
+from dias_jax.compare.stages import record_reference
 from dias_jax.errors import UserError
-from dias_jax.interop import load_torch_dias, save_torch_dias
+from dias_jax.interop.torch_dias import load_torch_dias, save_torch_dias
+from dias_jax.models.draws import Draws
 
+# Of the tiny model; its weights lie beside it.
+GOLDEN = pathlib.Path(__file__).parent / "golden" / "tiny.npz"
 CONSTANTS = ("learning_rate", "distillation_weight")
+SAMPLED = ("noise", "token_order", "num_visible")  # fields of Draws that the reference samples
+
+
+def fixture_path(name):
+    """The file of a fixture: "golden", the one that comes with this package, or a path."""
+    return GOLDEN if name == "golden" else pathlib.Path(name)
 
 
 def checkpoint_path(path):
@@ -31,8 +40,8 @@ def write_fixture(path, case, wrapper):
     }
     arrays |= {name: getattr(case, name) for name in CONSTANTS}
     for index, draws in enumerate(case.draws):
-        arrays |= {f"draws {index}/{name}": value for name, value in vars(draws).items()}
-    for title, stages in record_theirs(case, wrapper).items():
+        arrays |= {f"draws {index}/{name}": getattr(draws, name) for name in SAMPLED}
+    for title, stages in record_reference(case, wrapper).items():
         arrays |= {f"{title}: {name}": value for name, value in stages.items()}
     np.savez_compressed(path, **arrays)
     save_torch_dias(case.model, case.variables, checkpoint_path(path))

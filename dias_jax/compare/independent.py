@@ -7,11 +7,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from dias_jax.compare.metrics import COLUMNS, NAMES
+from dias_jax.compare.metrics import COLUMNS
 from dias_jax.compare.report import Section, Table
 from dias_jax.errors import UserError
-from dias_jax.evaluation import evaluate_model, protocol
-from dias_jax.runs import train_run
+from dias_jax.evaluation.split import evaluate_model, protocol_line
+from dias_jax.metrics import METRIC_TITLES
+from dias_jax.training.train_model import train_model
 
 SPLIT = "test"
 HEADER = ["masks", "metric", "ours", "reference", "difference", "p"]
@@ -27,7 +28,7 @@ def compare_independent(config, seeds, directory):
     config.data.keep_in_memory = True  # all runs see the same scenes
     results = {}
     for seed in seeds:
-        for name, run in (("ours", run_ours), ("reference", run_theirs)):
+        for name, run in (("ours", run_ours), ("reference", run_reference)):
             result = keep(
                 directory / name / str(seed), config, functools.partial(run, config, seed)
             )
@@ -51,7 +52,7 @@ def run_ours(config, seed, directory):
     """Train and evaluate this package: {"metrics": {name: percent}, "losses": [[step, loss]]}."""
     config = config.copy_and_resolve_references()
     config.seed = seed
-    trained = train_run(config, directory)
+    trained = train_model(config, directory)
     trained.config.evaluation.limit = 0
     metrics, _ = evaluate_model(trained, SPLIT)
     lines = map(json.loads, (directory / "metrics.jsonl").read_text().splitlines())
@@ -59,12 +60,12 @@ def run_ours(config, seed, directory):
     return {"metrics": {name: metrics[name] for name in COLUMNS}, "losses": losses}
 
 
-def run_theirs(config, seed, directory):
+def run_reference(config, seed, directory):
     """The same of the reference; it cannot be continued, so `directory` gets no checkpoint."""
-    from dias_jax.compare import their_training  # needs torch
+    from dias_jax.compare.reference import training  # needs torch
 
-    wrapper, losses = their_training.train(config, seed)
-    return {"metrics": their_training.evaluate(wrapper, config, SPLIT), "losses": losses}
+    wrapper, losses = training.train_reference(config, seed)
+    return {"metrics": training.evaluate_reference(wrapper, config, SPLIT), "losses": losses}
 
 
 def section(results, seeds, config):
@@ -80,13 +81,15 @@ def section(results, seeds, config):
         smallest = min(smallest, p)
         masks, metric = column.split("/")
         difference = f"{ours.mean() - theirs.mean():+.1f}"
-        rows.append([masks, NAMES[metric], spread(ours), spread(theirs), difference, f"{p:.2f}"])
+        rows.append(
+            [masks, METRIC_TITLES[metric], spread(ours), spread(theirs), difference, f"{p:.2f}"]
+        )
     text = (
         f"{config.steps:,} steps of {config.batch_size}, seeds {', '.join(map(str, seeds))}; "
         "initial weights, noise, orders and batches are each implementation's own, and so are the "
         "metrics. Mean ± sample standard deviation in percent; p of Welch's t-test. With "
         f"{len(COLUMNS)} tests a difference would be significant at p < {0.05 / len(COLUMNS):.3f} "
-        f"(Bonferroni); the smallest is {smallest:.2f}. {protocol(config, SPLIT)}."
+        f"(Bonferroni); the smallest is {smallest:.2f}. {protocol_line(config, SPLIT)}."
     )
     figures = (
         ("Metrics, a dot a seed", dots(values)),
@@ -109,7 +112,7 @@ def dots(values):
             x = np.full(len(array), column + 0.24 * number - 0.12)
             label = name if column == 0 else None
             axis.plot(x, array[:, column], "o", color=f"C{number}", alpha=0.7, label=label)
-    titles = [f"{NAMES[name.split('/')[1]]}\n{name.split('/')[0]}" for name in COLUMNS]
+    titles = [f"{METRIC_TITLES[name.split('/')[1]]}\n{name.split('/')[0]}" for name in COLUMNS]
     axis.set_xticks(range(len(COLUMNS)), titles)
     axis.set(ylabel="%")
     axis.legend()

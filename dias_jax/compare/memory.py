@@ -18,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 import jax
 
 from dias_jax.compare import our_speed
-from dias_jax.compare.reference import import_reference
+from dias_jax.compare.reference.imported import import_reference
 from dias_jax.errors import UserError
 
 STATUS = pathlib.Path("/proc/self/status")
@@ -31,7 +31,7 @@ def measure_peak(who, name, pair, dtype, batch_size):
 
     Raises UserError when the process is ended by the system.
     """
-    measure = {"ours": our_peak, "reference": their_peak}[who]
+    measure = {"ours": our_peak, "reference": reference_peak}[who]
     spawn = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
@@ -54,17 +54,17 @@ def our_peak(name, pair, dtype, batch_size):
     return jax.devices()[0].memory_stats()["peak_bytes_in_use"]
 
 
-def their_peak(name, pair, dtype, batch_size):
+def reference_peak(name, pair, dtype, batch_size):
     """Peak bytes of this process while the reference runs."""
     import_reference(pair.reference)
     import torch
 
-    from dias_jax.compare import their_speed
+    from dias_jax.compare.reference import speed
 
     case = pair.case(dtype, batch_size, 1)
     before = resident_now()
-    run = their_speed.prepare(name, case, pair.theirs(case), dtype)
-    if their_speed.DEVICE.type == "cpu":
+    run = speed.prepare(name, case, pair.theirs(case), dtype)
+    if speed.DEVICE.type == "cpu":
         return resident_growth(run, before)
     run(STEPS)
     return torch.cuda.max_memory_allocated()

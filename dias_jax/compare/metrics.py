@@ -8,16 +8,16 @@ from matplotlib.figure import Figure
 
 from data_pipelines import pipeline, sources
 from dias_jax.compare.case import draw_noise, image_size
-from dias_jax.compare.ours import place_slots
 from dias_jax.compare.report import Section, Table
-from dias_jax.evaluation import protocol
-from dias_jax.metrics import METRICS
-from dias_jax.steps import compare_with_truth, normalize
-from experiments import base
+from dias_jax.config.defaults import get_config
+from dias_jax.evaluation.split import protocol_line
+from dias_jax.metrics import METRIC_TITLES, METRICS
+from dias_jax.models.draws import Draws
+from dias_jax.models.inputs import normalize
+from dias_jax.segmentation import MASKS
+from dias_jax.steps.scoring import compare_with_truth, predict_masks
 
 BATCH_SIZE = 20
-MASKS = ("decoder", "aggregator")
-NAMES = {"ari": "ARI", "fg_ari": "FG-ARI", "mbo": "mBO", "miou": "mIoU"}
 COLUMNS = tuple(f"{masks}/{metric}" for masks in MASKS for metric in METRICS)
 OVERFLOW = (
     "The reference multiplies numbers of pixel pairs in 64-bit integers. Where one segment covers "
@@ -40,15 +40,15 @@ def compare_metrics(pair, data, data_dir, split, limit):
     data, data_dir: name and place of the data set, as in a config; limit: how many samples of the
     split, 0 for all.
     """
-    from dias_jax.compare import their_metrics  # needs torch
+    from dias_jax.compare.reference.metrics import reference_metrics  # needs torch
 
     case = pair.case("float32", BATCH_SIZE, 0)
     model, wrapper, variables = case.model, pair.theirs(case), case.variables
-    config = base.get_config()
+    config = get_config()
     changes = {"name": data, "data_dir": data_dir, "image_size": image_size(model)}
     config.data.update(changes)
     num_masks = sources.open_split(config.data, split).num_masks
-    ours = jax.jit(functools.partial(evaluate, model, num_masks=num_masks))
+    ours = jax.jit(functools.partial(our_metrics, model, num_masks=num_masks))
     batches = pipeline.evaluation_batches(config.data, split, BATCH_SIZE, limit=limit)
     random, pairs, pixels = np.random.default_rng(pair.seed), [], {name: [] for name in MASKS}
     left_out = dict.fromkeys(COLUMNS, 0)
@@ -58,7 +58,7 @@ def compare_metrics(pair, data, data_dir, split, limit):
             mine, predictions = jax.device_get(ours(variables, batch, noise))
         true = batch["mask"].reshape(len(noise), -1, 1) == np.arange(1, num_masks + 1)
         images = np.asarray(normalize(batch["image"]))
-        other, their_predictions = their_metrics.evaluate(
+        other, their_predictions = reference_metrics(
             wrapper, images, true, model.evaluation_sees_tokens, noise
         )
         counted = dict.fromkeys(COLUMNS, batch["valid"])
@@ -73,17 +73,15 @@ def compare_metrics(pair, data, data_dir, split, limit):
             pixels[name].append(differs.reshape(len(differs), -1))
     pairs = {name: np.concatenate([part[name] for part in pairs], 1) for name in pairs[0]}
     shares = {name: np.concatenate(parts).mean() for name, parts in pixels.items()}
-    return section(pairs, shares, left_out, protocol(config, split))
+    return section(pairs, shares, left_out, protocol_line(config, split))
 
 
-def evaluate(model, variables, batch, noise, num_masks):
-    """Our metrics and index maps of a batch: see `steps.compare_with_truth`."""
-    output = model.apply(
-        variables,
-        normalize(batch["image"]),
-        initial_slots=place_slots(model, variables["params"], noise, False),
-    )
-    return compare_with_truth(output, batch, num_masks)
+def our_metrics(model, variables, batch, noise, num_masks):
+    """Our metrics and index maps of a batch: as `compare_with_truth` and `predict_masks` do."""
+    output = model.apply(variables, normalize(batch["image"]), draws=Draws(noise=noise))
+    predictions = predict_masks(output, batch["image"].shape[1:3])
+    values = compare_with_truth(predictions, batch["mask"], num_masks)
+    return values, {name: predictions[name] for name in MASKS}
 
 
 def select(mine, other, valid):
@@ -112,13 +110,13 @@ def overflows(prediction, true):
     return num_pairs(maps & annotated[..., None]) * num_pairs(true) > largest
 
 
-def section(pairs, shares, left_out, protocol_line):
+def section(pairs, shares, left_out, protocol):
     """{name: (2, samples)}, {masks: share of pixels that differ} and {name: samples} -> Section."""
     rows = [metric_row(name, values) for name, values in pairs.items()]
     pixels = ", ".join(f"{name} {share:.1e}" for name, share in shares.items())
     text = (
         "Same weights, samples and initial slots; each implementation with its own metrics, in "
-        f"percent. {protocol_line}. Share of pixels whose slot differs: {pixels}."
+        f"percent. {protocol}. Share of pixels whose slot differs: {pixels}."
     )
     if any(left_out.values()):
         numbers = ", ".join(f"{name} {number}" for name, number in left_out.items() if number)
@@ -131,11 +129,11 @@ def metric_row(name, values):
     """One line of the table; values (2, samples) percent."""
     masks, metric = name.split("/")
     if not values.size:
-        return [masks, NAMES[metric], "0", *["-"] * 4]
+        return [masks, METRIC_TITLES[metric], "0", *["-"] * 4]
     means, differences = values.mean(1), np.abs(values[0] - values[1])
     return [
         masks,
-        NAMES[metric],
+        METRIC_TITLES[metric],
         str(values.shape[1]),
         *(f"{mean:.4f}" for mean in means),
         f"{means[0] - means[1]:+.1e}",
@@ -153,7 +151,7 @@ def scatter(pairs):
             low, high = np.nanmin([*ours, *theirs, 0]), 100
             axis.plot([low, high], [low, high], color="0.8", linewidth=1, zorder=0)
             axis.scatter(theirs, ours, s=8, alpha=0.5, linewidths=0)
-            axis.set(title=f"{NAMES[metric]}, {masks} masks", aspect="equal")
+            axis.set(title=f"{METRIC_TITLES[metric]}, {masks} masks", aspect="equal")
     figure.supxlabel("reference (%)")
     figure.supylabel("ours (%)")
     return figure

@@ -6,11 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dias_jax import schedules, steps
 from dias_jax.compare.case import draw_images
-from dias_jax.compare.ours import constant_rate_optimizer
-from dias_jax.segmentation import segment
-from dias_jax.state import TrainState
+from dias_jax.compare.ours import constant_rate_optimizer, start_state
+from dias_jax.losses import dias_objective
+from dias_jax.models.prediction import predict
+from dias_jax.segmentation import slot_map
+from dias_jax.steps.schedules import half_cosine_rise
+from dias_jax.steps.training import train_step
+from dias_jax.tasks.discovery import discovery_loss
 
 
 def device_batch(case):
@@ -20,21 +23,17 @@ def device_batch(case):
     return jax.device_put({"image": images, "index": indices})
 
 
-def training(case):
+def prepare_training(case):
     """-> a function that runs `count` training steps and waits for them."""
-    optimizer, batch = constant_rate_optimizer(case), device_batch(case)
-    params, backbone = jax.tree.map(
-        jnp.array, (case.variables["params"], case.variables["backbone"])
+    optimizer, batch, key = constant_rate_optimizer(case), device_batch(case), jax.random.key(0)
+    objective = functools.partial(
+        dias_objective,
+        distillation_weight=half_cosine_rise(1.0, 1000),
+        reduce_probability=half_cosine_rise(1.0, 0),
     )
-    state = TrainState(jnp.int32(0), params, optimizer.init(params), backbone)
-    step = functools.partial(
-        steps.train_step,
-        model=case.model,
-        optimizer=optimizer,
-        distillation_weight=schedules.half_cosine_rise(1.0, 1000),
-        reduce_probability=schedules.half_cosine_rise(1.0, 0),
-    )
-    key = jax.random.key(0)
+    loss_fn = functools.partial(discovery_loss, model=case.model, objective=objective)
+    step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer)
+    state = start_state(case, optimizer)
     compiled = jax.jit(step, donate_argnums=0).lower(state, batch, key).compile()
 
     def run(count):
@@ -46,16 +45,15 @@ def training(case):
     return run
 
 
-def evaluation(case):
+def prepare_evaluation(case):
     """-> a function that segments the batch `count` times and waits."""
     variables, batch = jax.tree.map(jnp.array, case.variables), device_batch(case)
 
     @jax.jit
     def forward(variables, batch):
-        streams = steps.random_streams(jax.random.key(0))
-        images = steps.normalize(batch["image"])
-        output = case.model.apply(variables, images, rngs=streams)
-        return segment(output.decoder_attention, images.shape[1:3]), output
+        images = batch["image"]
+        output = predict(case.model, variables, images, jax.random.key(0), batch["index"])
+        return slot_map(output.decoder_attention, images.shape[1:3]), output
 
     compiled = forward.lower(variables, batch).compile()
 
@@ -67,4 +65,4 @@ def evaluation(case):
     return run
 
 
-PASSES = {"training": training, "evaluation": evaluation}
+PASSES = {"training": prepare_training, "evaluation": prepare_evaluation}

@@ -1,34 +1,39 @@
-"""Every stage of this package's model, by name."""
+"""Every stage of this package's model, by name: its own evaluation pass and training step."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax.traverse_util import flatten_dict
 
-from dias_jax import losses
-from dias_jax.models.initializer import SeparateGaussian
+from dias_jax.config.defaults import get_config
+from dias_jax.losses import dias_objective
+from dias_jax.models.draws import Draws
 from dias_jax.models.projector import Projector
 from dias_jax.models.resize import bicubic_resize
-from dias_jax.optimizer import build_optimizer
-from dias_jax.segmentation import segment
-from experiments import base
+from dias_jax.runs.state import TrainState
+from dias_jax.segmentation import slot_map
+from dias_jax.steps.training import train_step
+from dias_jax.training.optimizer import build_optimizer
 
 
-def evaluate(case):
+def evaluation_pass(case):
     """The evaluation pass: {stage: numpy array}."""
 
     def forward(variables, images, noise):
         output, state = case.model.apply(
             variables,
             images,
-            initial_slots=place_slots(case.model, variables["params"], noise, False),
+            draws=Draws(noise=noise),
             capture_intermediates=is_projector,
             mutable=["intermediates"],
         )
         return {
             "resized": bicubic_resize(images, case.model.input_scale),
             "projected": state["intermediates"]["projector"]["__call__"][0],
-            "segmentation": segment(output.decoder_attention, images.shape[1:3]),
+            "segmentation": slot_map(output.decoder_attention, images.shape[1:3]),
         } | describe(output)
 
     with jax.default_matmul_precision("highest"):
@@ -36,66 +41,69 @@ def evaluate(case):
     return jax.device_get(stages)
 
 
-def train(case):
-    """Consecutive optimiser steps: yields {stage: array} of each.
+def training_steps(case):
+    """Consecutive steps of `train_step`: yields {stage: array} of each.
 
     "gradients/..." are not clipped, "parameters/..." are those after the step. The arrays are on
     the device, so that only what is looked at is copied.
     """
-    optimizer = constant_rate_optimizer(case)
-    params, backbone = case.variables["params"], jax.device_put(case.variables["backbone"])
-    optimizer_state = optimizer.init(params)
-
-    def loss_fn(params, backbone, images, draws):
-        output = case.model.apply(
-            {"params": params, "backbone": backbone},
-            images,
-            train=True,
-            initial_slots=place_slots(case.model, params, draws["noise"], True),
-            token_order=draws["token_order"],
-            num_visible=draws["num_visible"],
-        )
-        reconstruction = losses.reconstruction(output)
-        distillation = losses.self_distillation(output.attention)
-        loss = reconstruction + case.distillation_weight * distillation
-        values = {"loss": loss, "reconstruction_loss": reconstruction, "distillation": distillation}
-        return loss, values | describe(output)
-
-    @jax.jit
-    def step(params, optimizer_state, *inputs):
-        gradients, stages = jax.grad(loss_fn, has_aux=True)(params, *inputs)
-        updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
-        stages["gradient_norm"] = optax.tree.norm(gradients)
-        return optax.apply_updates(params, updates), optimizer_state, gradients, stages
-
+    optimizer = optax.chain(record_gradients(), constant_rate_optimizer(case))
+    loss_fn = functools.partial(
+        described_loss,
+        model=case.model,
+        distillation_weight=optax.constant_schedule(case.distillation_weight),
+        reduce_probability=optax.constant_schedule(1.0),
+    )
+    step = jax.jit(functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer))
+    state, key = start_state(case, optimizer), jax.random.key(0)  # nothing is drawn from the key
     for images, draws in case.training_steps():
+        batch = {"image": images, "index": np.arange(len(images)), "draws": draws}
         with jax.default_matmul_precision("highest"):
-            params, optimizer_state, gradients, stages = step(
-                params, optimizer_state, backbone, images, vars(draws)
-            )
-        yield stages | flatten("gradients", gradients) | flatten("parameters", params)
+            state, stages = step(state, batch, key)
+        gradients, _ = state.optimizer_state
+        yield stages | flatten("gradients", gradients) | flatten("parameters", state.params)
 
 
-def flatten(kind, tree):
-    """Nested parameters -> {"kind/path": array}."""
-    return {f"{kind}/{path}": value for path, value in flatten_dict(tree, sep="/").items()}
+def described_loss(variables, batch, rng, step, *, model, **schedules):
+    """`dias_objective` as `train_step` takes it; its metrics are the stages of the reference."""
+    loss, values, output = dias_objective(model, variables, batch, rng, step, **schedules)
+    stages = {
+        "loss": loss,
+        "reconstruction_loss": values["reconstruction"],
+        "distillation": values["distillation"],
+    }
+    return loss, stages | describe(output)
+
+
+def record_gradients():
+    """A gradient transformation that changes nothing; its state is the last gradients."""
+
+    def update(gradients, state, params=None):
+        return gradients, gradients
+
+    return optax.GradientTransformation(optax.tree.zeros_like, update)
 
 
 def constant_rate_optimizer(case):
     """The package's optimiser without its schedule."""
-    config = base.get_config()
+    config = get_config()
     config.optimizer.learning_rate = case.learning_rate
     config.optimizer.warmup_fraction = 0.0
     config.optimizer.final_fraction = 1.0
     return build_optimizer(config)
 
 
-def place_slots(model, params, noise, train):
-    """Initial slots (B, S, D) from given noise, with gradients to the Gaussian's parameters."""
-    gaussian = params["initializer"]
-    if isinstance(model.initializer, SeparateGaussian) and not train:
-        noise = jnp.zeros_like(noise)
-    return gaussian["mean"] + noise * jnp.exp(gaussian["log_deviation"])
+def start_state(case, optimizer):
+    """The case's weights before the first step, in arrays of their own: -> TrainState."""
+    params, backbone = jax.tree.map(
+        jnp.array, (case.variables["params"], case.variables["backbone"])
+    )
+    return TrainState(jnp.int32(0), params, optimizer.init(params), backbone)
+
+
+def flatten(kind, tree):
+    """Nested parameters -> {"kind/path": array}."""
+    return {f"{kind}/{path}": value for path, value in flatten_dict(tree, sep="/").items()}
 
 
 def is_projector(module, method):

@@ -5,15 +5,15 @@ import os
 import tempfile
 
 from dias_jax.compare.case import build_case
-from dias_jax.compare.reference import (
+from dias_jax.compare.reference.imported import (
     build_reference,
     import_reference,
     load_trained,
     load_weights,
 )
-from dias_jax.interop import save_torch_dias
-from dias_jax.interop.tensors import read_tensors
+from dias_jax.interop.torch_dias import save_torch_dias
 from dias_jax.models.backbone import VisionTransformer
+from dias_jax.pretrained.tensors import read_tensors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Pair:
         wrapper = build_reference(library, case.model)
         self.hand_over(case, wrapper)
 
-        from dias_jax.compare import their_optimizer  # needs torch
+        from dias_jax.compare.reference.optimizer import allow_tf32  # needs torch
 
-        their_optimizer.allow_tf32(False)
+        allow_tf32(False)
         return wrapper
 
     def hand_over(self, case, wrapper):

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from dias_jax.errors import UserError
-from dias_jax.web_page import picture, web_page
+from dias_jax.pictures.page import picture, web_page
+from dias_jax.pictures.tables import markdown_table
 
 PICTURES = "report_files"  # folder beside report.md
 DOTS_PER_INCH = 110
@@ -89,12 +90,6 @@ def markdown(section, picture_names=()):
     for table in section.tables:
         blocks += [table.caption, markdown_table(table.header, table.rows)]
     return "\n\n".join(block for block in blocks if block)
-
-
-def markdown_table(header, rows):
-    """A Markdown table of strings."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def section_html(section, pictures):

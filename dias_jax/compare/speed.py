@@ -93,14 +93,14 @@ def compare_speed(pair, dtypes, batch_sizes, repeats, trace=None):
 
 def measure(name, pair, dtype, batch_size, repeats, trace):
     """One pass at one batch size: -> Measurement."""
-    from dias_jax.compare import their_speed  # needs torch
+    from dias_jax.compare.reference import speed  # needs torch
 
     # First, while this process has nothing on the device.
     who = "ours", "reference"
     peaks = tuple(measure_peak(each, name, pair, dtype, batch_size) for each in who)
     case = pair.case(dtype, batch_size, 1)
     ours = our_speed.PASSES[name](case)
-    theirs = their_speed.prepare(name, case, pair.theirs(case), dtype)
+    theirs = speed.prepare(name, case, pair.theirs(case), dtype)
     seconds = take_turns([ours, theirs], repeats, STEPS_PER_TIMING[jax.default_backend()])
     if trace:
         with jax.profiler.trace(os.path.join(trace, f"{name}_{dtype}_{batch_size}")):

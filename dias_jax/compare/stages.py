@@ -42,14 +42,14 @@ def record(evaluation, steps):
 
 def record_ours(case):
     """`record` of this package."""
-    return record(ours.evaluate(case), ours.train(case))
+    return record(ours.evaluation_pass(case), ours.training_steps(case))
 
 
-def record_theirs(case, wrapper):
+def record_reference(case, wrapper):
     """`record` of the reference, which is trained in place."""
-    from dias_jax.compare import theirs  # needs torch
+    from dias_jax.compare.reference import passes  # needs torch
 
-    return record(theirs.evaluate(case, wrapper), theirs.train(case, wrapper))
+    return record(passes.evaluation_pass(case, wrapper), passes.training_steps(case, wrapper))
 
 
 def compare_stages(our_passes, their_passes):

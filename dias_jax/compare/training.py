@@ -41,13 +41,13 @@ class Curves:
 
 def compare_training(pair, dtypes, batch_size, num_steps):
     """Section of losses, gradient norms and the drift of parameters in each of `dtypes`."""
-    from dias_jax.compare import theirs  # needs torch
+    from dias_jax.compare.reference import passes  # needs torch
 
     runs = {}
     for dtype in dtypes:
         case = with_new_scenes(pair.case(dtype, batch_size, num_steps))
-        runs["ours", dtype] = ours.train(case)
-        runs["reference", dtype] = theirs.train(case, pair.theirs(case), dtype)
+        runs["ours", dtype] = ours.training_steps(case)
+        runs["reference", dtype] = passes.training_steps(case, pair.theirs(case), dtype)
     initial = ours.flatten("parameters", case.variables["params"])
     curves = follow(runs, initial, compared_runs(dtypes))
     tables = [training_table(curves, dtype) for dtype in dtypes]

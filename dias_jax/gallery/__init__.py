@@ -2,7 +2,7 @@
 
 import pathlib
 
-from dias_jax.evaluation import protocol
+from dias_jax.evaluation.split import protocol_line
 from dias_jax.gallery.page import write_page
 from dias_jax.gallery.poster import draw_poster
 from dias_jax.gallery.scenes import study_scenes
@@ -20,6 +20,6 @@ def write_gallery(trained, split, out, count=16, poster=4):
     title = f"DIAS on {config.data.name}: {config.model.num_slots} slots, step {trained.step:,}"
     picture, page = out / "gallery.png", out / "gallery.html"
     draw_poster(scenes[:poster], title).save(picture)
-    facts = [f"{config.evaluation.best.capitalize()} masks. {protocol(config, split)}."]
+    facts = [f"{config.evaluation.masks.capitalize()} masks. {protocol_line(config, split)}."]
     write_page(page, scenes, title, facts)
     return picture, page

@@ -8,8 +8,9 @@ With the run of --workdir=DIR, otherwise with a checkpoint of the package, --mod
 
 from absl import flags
 
-from dias_jax.cli import open_model, require, run
+from dias_jax.cli import require
 from dias_jax.gallery import write_gallery
+from dias_jax.runs.flags import open_model, run_on_model
 
 OUT = flags.DEFINE_string("out", None, "directory for gallery.png and gallery.html")
 SPLIT = flags.DEFINE_string("split", "test", "split the scenes come from")
@@ -25,4 +26,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    run(main, on_a_run=True)
+    run_on_model(main)

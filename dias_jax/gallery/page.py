@@ -6,19 +6,19 @@ import numpy as np
 from PIL import Image
 
 from dias_jax.gallery.scenes import large_views
-from dias_jax.pictures import colours, spotlight
-from dias_jax.web_page import picture, web_page
+from dias_jax.metrics import METRIC_TITLES
+from dias_jax.pictures.overlays import colours, spotlight
+from dias_jax.pictures.page import picture, web_page
 
 STYLE = """
-.views { display: flex; gap: 10px; }
-.views img { width: 260px; height: 260px; image-rendering: auto; border-radius: 4px; }
+.views { display: flex; flex-wrap: wrap; gap: 10px; }
+.views img { width: min(260px, 90vw); height: auto; image-rendering: auto; border-radius: 4px; }
 .slots { overflow-x: auto; } table { border-spacing: 3px; font-size: 12px; margin-top: .5rem; }
 td, th { padding: 0; text-align: left; font-weight: normal; white-space: nowrap; }
 td img { width: 72px; height: 72px; display: block; border-radius: 2px; }
 .merged img { opacity: .4; } .merged { color: #999; } .bar { height: 6px; border-radius: 3px; }
 .gone { height: 72px; border-radius: 2px; background: #eee; }
 """
-NAMES = {"ari": "ARI", "fg_ari": "FG-ARI", "mbo": "mBO", "miou": "mIoU"}
 INTRODUCTION = """Every column is a slot, every row an iteration of the attention by which slots
 compete for the image. Slots under one bar were found redundant after the first aggregation: the
 pale ones were merged into the first, and aggregation started again from those that remain (last
@@ -37,8 +37,8 @@ def scene_section(scene):
         f"<figure>{tag(view, name, 3)}<figcaption>{name}</figcaption></figure>"
         for name, view in large_views(scene).items()
     )
-    scores = ", ".join(f"{NAMES[name]} {value:.0f}" for name, value in scene.scores.items())
-    head = f"scene {scene.index} <span>{scene.num_clusters} slots in use; {scores}</span>"
+    scores = ", ".join(f"{METRIC_TITLES[name]} {value:.0f}" for name, value in scene.scores.items())
+    head = f"scene {scene.index} <span>{scene.num_segments} slots own pixels; {scores}</span>"
     return f'<h2>{head}</h2><div class="views">{figures}</div>{slot_table(scene)}'
 
 
@@ -47,7 +47,7 @@ def slot_table(scene):
     sizes = np.bincount(scene.cluster, minlength=scene.num_clusters)
     kinds = ["kept" if kept else "merged" for kept in scene.is_kept]
     bars = [bar(*pair) for pair in zip(colours(scene.num_clusters), sizes)]
-    names = [f"slot {slot}" if kept else "merged" for slot, kept in enumerate(scene.is_kept, 1)]
+    names = [f"slot {slot}" if kept else "merged" for slot, kept in zip(scene.slot, scene.is_kept)]
     rows = [table_row("", bars), table_row("", map(cell, kinds, names))]
     last = "re-initialised"
     steps = [(f"iteration {t}", maps) for t, maps in enumerate(scene.attention, 1)]
@@ -56,7 +56,7 @@ def slot_table(scene):
             tag(spotlight(scene.image, attention), f"slot {slot}, {name}")
             if kept or name != last
             else '<div class="gone"></div>'
-            for slot, (kept, attention) in enumerate(zip(scene.is_kept, maps), 1)
+            for slot, kept, attention in zip(scene.slot, scene.is_kept, maps)
         ]
         rows.append(table_row(name, map(cell, kinds, pictures)))
     return f'<div class="slots"><table>{"".join(rows)}</table></div>'

@@ -3,7 +3,7 @@
 from PIL import Image, ImageDraw, ImageFont
 
 from dias_jax.gallery.scenes import large_views
-from dias_jax.pictures import colours, spotlight
+from dias_jax.pictures.overlays import colours, spotlight
 
 TILE, GAP, TEXT = 76, 3, 17  # pixels: one slot's attention, between tiles, height of a line
 LABELS = 92  # pixels, width of the names of the iterations
@@ -52,7 +52,7 @@ def draw_slot(block, scene, slot, x):
     draw.rectangle((x, TEXT + 3, x + TILE - 1, 2 * TEXT - 4), colour)
     if not is_kept:  # the bar goes on over all slots of a cluster
         draw.rectangle((x - GAP, TEXT + 3, x, 2 * TEXT - 4), colour)
-    name = f"slot {slot + 1}" if is_kept else "merged"
+    name = f"slot {scene.slot[slot]}" if is_kept else "merged"
     draw.text((x, 0), name, INK if is_kept else PALE, ImageFont.load_default(12))
     maps = [*scene.attention[:, slot], scene.final_attention[slot] if is_kept else None]
     for row, attention in enumerate(maps):

@@ -4,11 +4,13 @@ import dataclasses
 
 import jax
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from data_pipelines import pipeline, sources
 from dias_jax.metrics import METRICS
-from dias_jax.pictures import overlay
-from dias_jax.steps import compare_with_truth, normalize, random_streams
+from dias_jax.models.prediction import predict
+from dias_jax.pictures.overlays import overlay
+from dias_jax.steps.scoring import compare_with_truth, predict_masks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,46 +19,47 @@ class Scene:
 
     index: int  # in its split
     image: np.ndarray  # (H, W, 3) uint8
-    truth: np.ndarray  # (H, W) int, -1 = un-annotated
+    truth: np.ndarray | None  # (H, W) int, -1 = un-annotated; None: there is none
     prediction: np.ndarray  # (H, W) int, clusters by rank of size
     attention: np.ndarray  # (T, S, h, w), of every iteration of the first aggregation
     final_attention: np.ndarray  # (S, h, w), of the last aggregation
+    slot: np.ndarray  # (S,) int, the number of each slot
     cluster: np.ndarray  # (S,) int, the cluster each slot belongs to, by rank of size
     is_kept: np.ndarray  # (S,) bool, False = merged into the kept slot of its cluster
     scores: dict  # {metric: percent} of `prediction`
 
     @property
     def num_clusters(self):
-        """How many slots are in use."""
+        """How many slots are left after merging."""
         return int(self.is_kept.sum())
+
+    @property
+    def num_segments(self):
+        """How many slots own pixels of the prediction."""
+        return len(np.unique(self.prediction))
 
 
 def study_scenes(trained, split, count):
     """Run a TrainedModel on the first samples of a split: -> list of `count` Scenes.
 
-    Slots are sampled as in evaluation. Masks are of the kind config.evaluation.best names.
+    Slots are sampled as in evaluation. Masks are of the kind config.evaluation.masks names.
     """
-    config, masks = trained.config, trained.config.evaluation.best
+    config, masks = trained.config, trained.config.evaluation.masks
     num_masks = sources.open_split(config.data, split).num_masks
     batch = next(pipeline.evaluation_batches(config.data, split, count, limit=count))
     rng = jax.random.key(config.seed)
 
-    @jax.jit
-    def forward(variables, batch):
-        output = trained.model.apply(
-            variables,
-            normalize(batch["image"]),
-            rngs=random_streams(rng),
-            sample_index=batch["index"],
-        )
-        values, predictions = compare_with_truth(output, batch, num_masks)
-        scores = {name: 100 * values[f"{masks}/{name}"][0] for name in METRICS}
-        return output, predictions[masks], scores
-
-    output, slot_maps, scores = jax.device_get(forward(trained.variables, batch))
+    output = predict(trained.model, trained.variables, batch["image"], rng, batch["index"])
+    predictions = predict_masks(output, batch["image"].shape[1:3])
+    values = compare_with_truth(predictions, batch.get("mask"), num_masks)
+    scores = {name: values[f"{masks}/{name}"][0] for name in METRICS} if values else {}
+    output, slot_maps, scores = jax.device_get((output, predictions[masks], scores))
     return [
-        describe_scene(i, batch, output, slot_maps[i], {k: float(v[i]) for k, v in scores.items()})
-        for i in range(count)
+        describe_scene(
+            i, batch, output, slot_maps[i], {k: 100 * float(v[i]) for k, v in scores.items()}
+        )
+        for i in range(len(batch["image"]))
+        if batch["valid"][i]
     ]
 
 
@@ -72,10 +75,11 @@ def describe_scene(i, batch, output, slot_map, scores):
     return Scene(
         index=int(batch["index"][i]),
         image=np.asarray(batch["image"][i]),
-        truth=np.asarray(batch["mask"][i]).astype(int) - 1,
+        truth=batch["mask"][i].astype(int) - 1 if "mask" in batch else None,
         prediction=rank[slot_map],
         attention=output.attention[:, i][:, order],
         final_attention=output.final_attention[i][order],
+        slot=order,
         cluster=cluster[order],
         is_kept=kept[order],
         scores=scores,
@@ -84,34 +88,29 @@ def describe_scene(i, batch, output, slot_map, scores):
 
 def large_views(scene):
     """What to look at first: {title: picture (H, W, 3) uint8}; both maps in the same colours."""
-    truth = match_labels(scene.truth, scene.prediction)
-    return {
-        "image": scene.image,
-        "ground truth": overlay(scene.image, truth),
-        f"prediction: {scene.num_clusters} slots": overlay(scene.image, scene.prediction),
-    }
+    views = {"image": scene.image}
+    if scene.truth is not None:
+        truth = match_labels(scene.truth, scene.prediction)
+        views["ground truth"] = overlay(scene.image, truth)
+    title = f"prediction: {scene.num_segments} slots"
+    return views | {title: overlay(scene.image, scene.prediction)}
 
 
 def match_labels(truth, prediction):
-    """Give every true mask the number of the predicted one it shares most pixels with.
+    """Give true masks the numbers of predicted ones, so that most pixels agree.
 
-    (H, W) int twice, -1 = nothing -> (H, W) int. Larger overlaps choose first; a true mask that
-    finds none free gets a number of its own.
+    (H, W) int twice, -1 = nothing -> (H, W) int. A true mask that shares no pixel with its partner
+    gets a number of its own.
     """
-    matched, free = np.full_like(truth, -1), prediction.max() + 1
-    names, taken = [name for name in np.unique(truth) if name >= 0], set()
-    overlaps = [
-        (np.sum((truth == name) & (prediction == other)), name, other)
-        for name in names
-        for other in range(free)
-    ]
-    label = {}
-    for overlap, name, other in sorted(overlaps, reverse=True):
-        if overlap and name not in label and other not in taken:
-            label[name] = other
-            taken.add(other)
-    for name in names:
-        if name not in label:
-            label[name], free = free, free + 1
-        matched[truth == name] = label[name]
+    names = np.unique(truth[truth >= 0])
+    others = np.arange(prediction.max() + 1)
+    shared = np.array([[np.sum((truth == n) & (prediction == o)) for o in others] for n in names])
+    matched, free = np.full_like(truth, -1), len(others)
+    partner = {}
+    if len(names):
+        rows, columns = linear_sum_assignment(shared, maximize=True)
+        partner = {r: c for r, c in zip(rows, columns) if shared[r, c]}
+    for row, name in enumerate(names):
+        matched[truth == name] = partner.get(row, free)
+        free += row not in partner
     return matched

@@ -9,13 +9,19 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from dias_jax.errors import UserError
-from dias_jax.interop.dinov2 import (
+from dias_jax.models.aggregator import SlotAttention
+from dias_jax.models.backbone import VisionTransformer
+from dias_jax.models.decoder import RandomOrderDecoder
+from dias_jax.models.dias import DIAS
+from dias_jax.models.initializer import SeparateGaussian, SharedGaussian
+from dias_jax.models.projector import Projector
+from dias_jax.pretrained.dinov2 import (
     backbone_from_torch,
     backbone_to_torch,
     count_layers,
     vision_transformer,
 )
-from dias_jax.interop.tensors import (
+from dias_jax.pretrained.tensors import (
     Entry,
     check_shapes,
     linear,
@@ -26,12 +32,6 @@ from dias_jax.interop.tensors import (
     to_torch,
     write_tensors,
 )
-from dias_jax.models.aggregator import SlotAttention
-from dias_jax.models.backbone import VisionTransformer
-from dias_jax.models.decoder import RandomOrderDecoder
-from dias_jax.models.dias import DIAS
-from dias_jax.models.initializer import SeparateGaussian, SharedGaussian
-from dias_jax.models.projector import Projector
 
 ROOT = "m."
 BACKBONE = f"{ROOT}encode_backbone.1."

@@ -1,31 +1,30 @@
 """From a checkpoint of the PyTorch reference to a work directory, and back."""
 
-import contextlib
 import dataclasses
 import functools
 import math
 import pathlib
-import shutil
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict
 
-from dias_jax.checkpoint import Checkpoints
-from dias_jax.config import flatten, load_config, save_config
+from dias_jax.config.defaults import flatten, get_config, released
 from dias_jax.errors import UserError
-from dias_jax.interop.dinov2 import backbone_to_torch
-from dias_jax.interop.tensors import check_shapes, shapes_of, write_tensors
+from dias_jax.files import appearing_folder
 from dias_jax.interop.torch_dias import load_torch_dias, save_torch_dias
-from dias_jax.models import build
 from dias_jax.models.backbone import VisionTransformer, resample_positions
-from dias_jax.models.build import DINOV2, INITIALIZERS, VIT_SIZES
-from dias_jax.optimizer import build_optimizer
-from dias_jax.runs import open_run
-from dias_jax.state import TrainState, initialize
-from dias_jax.weights import load_backbone
-from experiments.base import get_config, released
+from dias_jax.models.build import DINOV2, INITIALIZERS, VIT_SIZES, build
+from dias_jax.models.inputs import initialize
+from dias_jax.pretrained.backbone import load_backbone
+from dias_jax.pretrained.dinov2 import backbone_to_torch
+from dias_jax.pretrained.tensors import check_shapes, shapes_of, write_tensors
+from dias_jax.runs.checkpoints import Checkpoints
+from dias_jax.runs.config_file import load_config, save_config
+from dias_jax.runs.state import TrainState
+from dias_jax.runs.trained_model import open_run
+from dias_jax.training.optimizer import build_optimizer
 
 BACKBONE_FILE = "backbone.safetensors"
 BACKBONE_HEADS = {width: heads for width, depth, heads in VIT_SIZES.values()}
@@ -65,7 +64,7 @@ def import_checkpoint(source, workdir, config, untold):
     refuse_existing(workdir)
     # Heads change no shape: they are chosen when the widths are known.
     model, variables = load_torch_dias(source, untold.num_slots or config.model.num_slots, 1, 1)
-    with appearing(workdir) as folder:
+    with appearing_folder(workdir) as folder:
         config.model.backbone.weights = str(folder / BACKBONE_FILE)
         set_sizes(config, model, untold, source)
         check_expressible(config, variables, source)
@@ -84,20 +83,6 @@ def refuse_existing(path):
     path = pathlib.Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path} exists: name another place, or move it away")
-
-
-@contextlib.contextmanager
-def appearing(path):
-    """A directory that gets the name `path` when everything in it is written."""
-    path = pathlib.Path(path).resolve()
-    incomplete = path.with_name(f"incomplete.{path.name}")
-    shutil.rmtree(incomplete, ignore_errors=True)
-    incomplete.mkdir(parents=True)
-    try:
-        yield incomplete
-        incomplete.replace(path)
-    finally:
-        shutil.rmtree(incomplete, ignore_errors=True)
 
 
 def set_sizes(config, model, untold, source):
@@ -183,8 +168,8 @@ def notes(config):
         f"the file does not hold --num_slots={config.model.num_slots} --backbone_heads={heads} "
         f"--decoder_heads={config.model.decoder.heads}"
     ]
-    ours = flatten(config.model.to_dict())
-    theirs = flatten(released(get_config()).model.to_dict())
+    ours = flatten(config.model)
+    theirs = flatten(released(get_config()).model)
     lines += [
         f"the run has model.{key}={ours[key]}, the reference computes with {theirs[key]}"
         for key in REFERENCE_KEYS

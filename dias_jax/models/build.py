@@ -57,7 +57,7 @@ def build_backbone(config):
 
 
 def build(config):
-    """DIAS from the `model` section of an experiment's config (`experiments/base.py`).
+    """DIAS from the `model` section of an experiment's config (`dias_jax.config.defaults`).
 
     Raises UserError on an unknown name.
     """

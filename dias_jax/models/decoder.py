@@ -1,7 +1,6 @@
 """The random auto-regressive decoder: predict every token from the slots and some tokens."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from dias_jax.models.layers import (
@@ -15,26 +14,6 @@ from dias_jax.models.layers import (
     split_heads,
     xavier_init,
 )
-
-
-def sample_token_order(keys, num_tokens):
-    """A uniformly random permutation per sample: keys (B,) -> (B, N) int32."""
-    return jax.vmap(lambda key: jax.random.permutation(key, num_tokens))(keys)
-
-
-def sample_num_visible(keys, num_tokens, uniform_probability, fixed_visible):
-    """How many tokens each sample may see: keys (B,) -> (B,) int32. Released code.
-
-    With `uniform_probability` uniform on {0 ... N - 2}, otherwise `fixed_visible`.
-    """
-
-    def sample(key):
-        choice_key, count_key = jax.random.split(key)
-        uniform = jax.random.randint(count_key, (), 0, max(num_tokens - 1, 1))
-        is_uniform = jax.random.bernoulli(choice_key, uniform_probability)
-        return jnp.where(is_uniform, uniform, fixed_visible)
-
-    return jax.vmap(sample)(keys)
 
 
 class SelfAttention(nn.Module):

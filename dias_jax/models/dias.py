@@ -2,13 +2,14 @@
 
 import dataclasses
 
+import chex
 import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from dias_jax.errors import UserError
-from dias_jax.models.decoder import sample_num_visible, sample_token_order
+from dias_jax.models.draws import Draws, sample_noise, sample_num_visible, sample_token_order
 from dias_jax.models.reduction import cluster_slots, mean_over_clusters, sum_over_clusters
 from dias_jax.models.resize import bicubic_resize
 from dias_jax.models.token_sampling import sample_places, take_tokens
@@ -28,14 +29,31 @@ class Reinit:
 
 
 @flax.struct.dataclass
-class FirstAggregation:
-    """What is computed before slots are reduced."""
+class Encoded:
+    """Frozen features, and what slots attend to."""
 
     features: jax.Array  # (B, h, w, C), of the frozen backbone
     tokens: jax.Array  # (B, N, C), projected
+
+
+@flax.struct.dataclass
+class FirstAggregation:
+    """What is computed before slots are reduced."""
+
+    encoded: Encoded
     slots: jax.Array  # (B, S, D) float32
-    attention: jax.Array  # (T, B, S, N) float32
-    places: jax.Array | None = None  # (B, h, w) int32, which of the grid's tokens; None: all
+    attention: jax.Array  # (T, B, S, N) float32, of every iteration
+    draws: Draws
+
+
+@flax.struct.dataclass
+class Aggregation:
+    """Slots after the reduction and the re-initialised aggregation."""
+
+    slots: jax.Array  # (B, S, D) float32
+    slot_mask: jax.Array  # (B, S) bool
+    attention: jax.Array  # (B, S, N) float32, of the last iteration
+    cluster: jax.Array  # (B, S) int32, see DIASOutput
 
 
 @flax.struct.dataclass
@@ -60,11 +78,11 @@ class DIAS(nn.Module):
 
     Trained parameters are in the collection "params"; those of the frozen backbone are apart, in
     the collection "backbone", and get no gradient and no optimiser state. What is sampled may be
-    handed in instead: initial_slots (B, S, D), token_order (B, N) int, num_visible (B,) int.
-    Random streams: "slots" and "decoder", one key a sample, folded with `sample_index` (B,) int
-    (default 0 ... B - 1), so that a sample's random numbers do not depend on the batch or device
-    it lands on; and "reinit", only where `reduce_probability` is given: the chance that slots are
-    reduced, otherwise they always are.
+    handed in as `draws`, or by name: initial_slots (B, S, D), token_order (B, N) int, num_visible
+    (B,) int. Random streams: "slots" and "decoder", one key a sample, folded with `sample_index`
+    (B,) int (default 0 ... B - 1), so that a sample's random numbers do not depend on the batch or
+    device it lands on; and "reinit", only where `reduce_probability` is given: the chance that
+    slots are reduced, otherwise they always are.
     """
 
     backbone: nn.Module
@@ -86,51 +104,174 @@ class DIAS(nn.Module):
         initial_slots=None,
         token_order=None,
         num_visible=None,
+        draws=None,
         sample_index=None,
         reduce_probability=None,
     ):
-        if sample_index is None:
-            sample_index = jnp.arange(images.shape[0])
-        first = self.aggregate_first(images, train, initial_slots, sample_index)
-        visible = self.choose_visible(
-            sample_index, first.tokens.shape[1], train, token_order, num_visible
+        draws = Draws() if draws is None else draws
+        if token_order is not None or num_visible is not None:
+            draws = draws.replace(token_order=token_order, num_visible=num_visible)
+        first = self.first_aggregation(
+            images, train, initial_slots, draws, sample_index, reduce_probability
         )
-        cluster = self.find_clusters(first.slots, self.reinit.threshold)
-        if reduce_probability is not None:
-            is_reduced = self.draw_reduction(sample_index, reduce_probability)
-            cluster = jnp.where(is_reduced[:, None], cluster, jnp.arange(cluster.shape[1]))
-        return self.finish(first, cluster, *visible)
+        return self.finish(first)
 
-    def at_threshold(self, first, threshold, sample_index):
-        """Evaluation from a FirstAggregation on, with a threshold of its own: -> DIASOutput."""
-        visible = self.choose_visible(sample_index, first.tokens.shape[1], False, None, None)
-        return self.finish(first, self.find_clusters(first.slots, threshold), *visible)
+    def first_aggregation(
+        self,
+        images,
+        train=False,
+        initial_slots=None,
+        draws=None,
+        sample_index=None,
+        reduce_probability=None,
+    ):
+        """Images to slots that are not yet reduced: -> FirstAggregation."""
+        chex.assert_shape(images, (None, None, None, 3))
+        features = self.extract_features(images)
+        draws = self.draw(
+            Draws() if draws is None else draws,
+            features.shape,
+            train,
+            jnp.arange(len(images)) if sample_index is None else sample_index,
+            reduce_probability,
+            draws_slots=initial_slots is None,
+        )
+        encoded = self.encode(features, draws.places)
+        if initial_slots is None:
+            initial_slots = self.initializer(draws.noise, train)
+        slots, attention = self.aggregator(encoded.tokens, initial_slots)
+        return FirstAggregation(encoded, slots, attention, draws)
+
+    def finish(self, first, threshold=None):
+        """Reduce, aggregate again, decode: FirstAggregation -> DIASOutput.
+
+        `threshold` replaces the configured one; it may be a traced scalar.
+        """
+        threshold = self.reinit.threshold if threshold is None else threshold
+        last = self.aggregate_again(first, threshold)
+        reconstruction, decoder_attention = self.decode(first.encoded, last, first.draws)
+        batch, h, w, width = first.encoded.features.shape
+
+        def on_grid(attention):
+            return attention.reshape(*attention.shape[:-1], h, w)
+
+        return DIASOutput(
+            features=first.encoded.features.astype(jnp.float32),
+            slots=last.slots,
+            slot_mask=last.slot_mask,
+            attention=on_grid(first.attention),
+            final_attention=on_grid(last.attention),
+            reconstruction=reconstruction.reshape(batch, h, w, width).astype(jnp.float32),
+            decoder_attention=on_grid(decoder_attention),
+            first_slots=first.slots,
+            cluster=last.cluster,
+        )
 
     @nn.compact
-    def aggregate_first(self, images, train, initial_slots, sample_index):
-        """Images to the slots of the first aggregation: -> FirstAggregation."""
-        features, places = self.extract_features(images), None  # (B, h, w, C)
-        batch, h, w, width = features.shape
-        if h * w != self.decoder.num_tokens:
+    def extract_features(self, images):
+        """Frozen features (B, h, w, C) of images (B, H, W, 3).
+
+        Raises UserError where they are not as many as the decoder has positions for.
+        """
+        backbone = self.backbone.clone(parent=None)  # its parameters stay out of "params"
+        resized = bicubic_resize(images, self.input_scale)
+        params = self.variable(
+            "backbone",
+            "params",
+            lambda: backbone.init(self.make_rng("params"), resized).get("params", {}),
+        )
+        features = jax.lax.stop_gradient(backbone.apply({"params": params.value}, resized))
+        num_tokens = features.shape[1] * features.shape[2]
+        if num_tokens != self.decoder.num_tokens:
             raise UserError(
-                f"images of {images.shape[1]}x{images.shape[2]} pixels give {h * w} tokens: set "
-                f"model.decoder.num_tokens={h * w} (now {self.decoder.num_tokens})"
+                f"images of {images.shape[1]}x{images.shape[2]} pixels give {num_tokens} tokens: "
+                f"set model.decoder.num_tokens={num_tokens} (now {self.decoder.num_tokens})"
             )
-        if train and self.token_stride > 1:
+        return features
+
+    def encode(self, features, places):
+        """What slots attend to: (B, h, w, C) -> Encoded, of the tokens at `places` or of all."""
+        if places is not None:
+            features = take_tokens(features, places)
+        tokens = self.projector(features.reshape(len(features), -1, features.shape[-1]))
+        return Encoded(features, tokens)
+
+    def aggregate_again(self, first, threshold):
+        """Merge redundant slots and let the rest aggregate again: FirstAggregation -> Aggregation.
+
+        The second aggregation has the weights of the first. Masked slots attend to nothing and
+        are zero; without a second aggregation merged slots keep the sum of their attention.
+        """
+        cluster = self.find_clusters(first, threshold)
+        slots, slot_mask = mean_over_clusters(first.slots, cluster)
+        attention = sum_over_clusters(first.attention[-1], cluster)
+        if self.reinit.num_iterations:
+            slots, history = self.aggregator(
+                first.encoded.tokens, slots, slot_mask, self.reinit.num_iterations
+            )
+            slots = jnp.where(slot_mask[..., None], slots, 0)
+            attention = history[-1]
+        return Aggregation(slots, slot_mask, attention, cluster)
+
+    def find_clusters(self, first, threshold):
+        """FirstAggregation -> (B, S) int32, the first slot of each slot's cluster."""
+        alone = jnp.tile(jnp.arange(first.slots.shape[1]), (len(first.slots), 1))
+        if isinstance(threshold, (int, float)) and threshold == 0:  # spare the released model
+            return alone
+        cluster = cluster_slots(first.slots, threshold, self.reinit.min_clusters)
+        is_reduced = first.draws.is_reduced
+        return cluster if is_reduced is None else jnp.where(is_reduced[:, None], cluster, alone)
+
+    def decode(self, encoded, last, draws):
+        """Encoded, Aggregation -> reconstruction (B, N, C), attention (B, S, N)."""
+        batch, h, w, width = encoded.features.shape
+        places = None if draws.places is None else draws.places.reshape(batch, h * w)
+        return self.decoder(
+            encoded.features.reshape(batch, h * w, width),
+            last.slots,
+            last.slot_mask,
+            draws.token_order,
+            draws.num_visible,
+            places,
+        )
+
+    def draw(self, draws, grid, train, sample_index, reduce_probability, draws_slots):
+        """Complete `draws` for features of the shape `grid` (B, h, w, C): -> Draws.
+
+        What is there already stays. `draws_slots`: whether initial slots are needed.
+        """
+        batch, h, w, _ = grid
+        noise, places, is_reduced = draws.noise, draws.places, draws.is_reduced
+        if noise is None and draws_slots:
+            shape = self.initializer.num_slots, self.initializer.slot_width
+            noise = sample_noise(self.sample_keys("slots", sample_index), shape)
+        if places is None and train and self.token_stride > 1:
             keys = self.sample_keys("decoder", sample_index)
             places = sample_places(keys, h, w, self.token_stride)
-            features = take_tokens(features, places)
-        if initial_slots is None:
-            keys = self.sample_keys("slots", sample_index)
-            initial_slots = self.initializer(keys, train)
-        tokens = self.projector(features.reshape(batch, -1, width))
-        return FirstAggregation(features, tokens, *self.aggregator(tokens, initial_slots), places)
+        num_tokens = h * w if places is None else places[0].size
+        order, num_visible = self.draw_visible(draws, train, sample_index, num_tokens)
+        if is_reduced is None and reduce_probability is not None:
+            is_reduced = self.draw_reduction(sample_index, reduce_probability)
+        return Draws(noise, places, order, num_visible, is_reduced)
 
-    def find_clusters(self, slots, threshold):
-        """(B, S, D) -> (B, S) int32, the first slot of each slot's cluster."""
-        if isinstance(threshold, (int, float)) and threshold == 0:  # spare the released model
-            return jnp.tile(jnp.arange(slots.shape[1]), (len(slots), 1))
-        return cluster_slots(slots, threshold, self.reinit.min_clusters)
+    def draw_visible(self, draws, train, sample_index, num_tokens):
+        """Complete token_order (B, N) and num_visible (B,); both None: everything is visible."""
+        token_order, num_visible = draws.token_order, draws.num_visible
+        if not train and token_order is None and num_visible is None:
+            if self.evaluation_sees_tokens:
+                return None, None
+            batch = len(sample_index)
+            return jnp.tile(jnp.arange(num_tokens), (batch, 1)), jnp.zeros(batch, int)
+        if token_order is None:
+            token_order = sample_token_order(self.sample_keys("decoder", sample_index), num_tokens)
+        if num_visible is None:
+            num_visible = sample_num_visible(
+                self.sample_keys("decoder", sample_index),
+                num_tokens,
+                self.uniform_probability,
+                self.fixed_visible,
+            )
+        return token_order, num_visible
 
     def draw_reduction(self, sample_index, probability):
         """Which samples are reduced: (B,) bool."""
@@ -140,70 +281,6 @@ class DIAS(nn.Module):
         drawn = jax.random.bernoulli(self.make_rng("reinit"), probability)
         return jnp.full(sample_index.shape, drawn)
 
-    def finish(self, first, cluster, token_order, num_visible):
-        """Reduce, aggregate again and decode: FirstAggregation, (B, S) int -> DIASOutput.
-
-        The second aggregation has the weights of the first. Masked slots attend to nothing and
-        are zero; without a second aggregation merged slots keep the sum of their attention.
-        """
-        slots, slot_mask = mean_over_clusters(first.slots, cluster)
-        final_attention = sum_over_clusters(first.attention[-1], cluster)
-        if self.reinit.num_iterations:
-            slots, attention = self.aggregator(
-                first.tokens, slots, slot_mask, self.reinit.num_iterations
-            )
-            slots = jnp.where(slot_mask[..., None], slots, 0)
-            final_attention = attention[-1]
-        batch, h, w, width = first.features.shape
-        places = None if first.places is None else first.places.reshape(batch, h * w)
-        reconstruction, decoder_attention = self.decoder(
-            first.features.reshape(batch, h * w, width),
-            slots,
-            slot_mask,
-            token_order,
-            num_visible,
-            places,
-        )
-        return DIASOutput(
-            features=first.features.astype(jnp.float32),
-            slots=slots,
-            slot_mask=slot_mask,
-            attention=first.attention.reshape(*first.attention.shape[:-1], h, w),
-            final_attention=final_attention.reshape(batch, -1, h, w),
-            reconstruction=reconstruction.reshape(batch, h, w, width).astype(jnp.float32),
-            decoder_attention=decoder_attention.reshape(batch, -1, h, w),
-            first_slots=first.slots,
-            cluster=cluster,
-        )
-
-    def extract_features(self, images):
-        """Frozen features (B, h, w, C) of images (B, H, W, 3)."""
-        backbone = self.backbone.clone(parent=None)  # its parameters stay out of "params"
-        images = bicubic_resize(images, self.input_scale)
-        params = self.variable(
-            "backbone",
-            "params",
-            lambda: backbone.init(self.make_rng("params"), images).get("params", {}),
-        )
-        return jax.lax.stop_gradient(backbone.apply({"params": params.value}, images))
-
     def sample_keys(self, stream, sample_index):
         """One key a sample (B,) of a random stream."""
         return jax.vmap(jax.random.fold_in, (None, 0))(self.make_rng(stream), sample_index)
-
-    def choose_visible(self, sample_index, num_tokens, train, token_order, num_visible):
-        """Complete token_order (B, N) and num_visible (B,); both None: everything is visible."""
-        batch = sample_index.shape[0]
-        if not train and token_order is None and num_visible is None:
-            if self.evaluation_sees_tokens:
-                return None, None
-            return jnp.tile(jnp.arange(num_tokens), (batch, 1)), jnp.zeros(batch, int)
-        if token_order is None:
-            keys = self.sample_keys("decoder", sample_index)
-            token_order = sample_token_order(keys, num_tokens)
-        if num_visible is None:
-            keys = self.sample_keys("decoder", sample_index)
-            num_visible = sample_num_visible(
-                keys, num_tokens, self.uniform_probability, self.fixed_visible
-            )
-        return token_order, num_visible

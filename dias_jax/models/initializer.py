@@ -1,51 +1,44 @@
 """Where slots start: Gaussians with learnt mean and deviation."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from dias_jax.models.layers import uniform_init
 
 
-def sample_noise(keys, shape):
-    """Standard normal noise, one key a sample: keys (B,), shape (S, D) -> (B, S, D) float32."""
-    return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
-
-
 class SharedGaussian(nn.Module):
     """One Gaussian for all slots, sampled in training and in evaluation. Released code.
 
-    keys (B,) -> initial slots (B, S, D) float32. Any number of slots may be asked for.
+    noise (B, S, D) standard normal -> initial slots (B, S, D) float32, for any number of slots.
     """
 
     num_slots: int  # S
     slot_width: int  # D
 
     @nn.compact
-    def __call__(self, keys, train):
+    def __call__(self, noise, train):
         # Xavier-uniform on a (1, 1, D) tensor: both fans are D.
         init = uniform_init((3 / self.slot_width) ** 0.5)
         mean = self.param("mean", init, (self.slot_width,))
         log_deviation = self.param("log_deviation", init, (self.slot_width,))
-        noise = sample_noise(keys, (self.num_slots, self.slot_width))
         return mean + noise * jnp.exp(log_deviation)
 
 
 class SeparateGaussian(nn.Module):
     """One Gaussian per slot, noise in training only. Released code.
 
-    keys (B,) -> initial slots (B, S, D) float32.
+    noise (B, S, D) standard normal -> initial slots (B, S, D) float32.
     """
 
     num_slots: int  # S
     slot_width: int  # D
 
     @nn.compact
-    def __call__(self, keys, train):
+    def __call__(self, noise, train):
         shape = (self.num_slots, self.slot_width)
         mean = self.param("mean", nn.initializers.xavier_uniform(), shape)
         start = nn.initializers.constant(jnp.log(self.slot_width**-0.5))
         log_deviation = self.param("log_deviation", start, shape)
         if not train:
-            return jnp.broadcast_to(mean, (keys.shape[0], *shape))
-        return mean + sample_noise(keys, shape) * jnp.exp(log_deviation)
+            return jnp.broadcast_to(mean, noise.shape)
+        return mean + noise * jnp.exp(log_deviation)

@@ -1,7 +1,7 @@
 """Checkpoints that ship with the package: a trained model without a download.
 
 Each is a pair of files in `checkpoints/`: NAME.safetensors holds the variables, NAME.json the
-record of how they came about and what they reach. `experiments/ship.py` writes them.
+record of how they came about and what they reach. `experiments/tools/ship.py` writes them.
 """
 
 import json
@@ -13,9 +13,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import load_file, save_file
 
+from dias_jax.config.defaults import complete
 from dias_jax.errors import UserError
-from dias_jax.models.build import build
-from experiments.base import complete
 
 FOLDER = pathlib.Path(__file__).parent / "checkpoints"
 
@@ -49,17 +48,8 @@ def read_variables(name):
     return jax.tree.map(jnp.asarray, {"backbone": {"params": {}}} | nested)
 
 
-def load(name):
-    """A checkpoint that ships with the package: -> (DIAS, variables).
-
-    `model.apply(variables, images, rngs={"slots": key})`. Raises UserError on a name that does
-    not ship.
-    """
-    return build(shipped_config(name).model), read_variables(name)
-
-
 def save(name, variables, record):
-    """Write a checkpoint and its record (see `read_record`) where `load` finds them."""
+    """Write a checkpoint and its record (see `read_record`) where `models.load` finds them."""
     FOLDER.mkdir(exist_ok=True)
     flat = flatten_dict(jax.tree.map(np.asarray, variables), sep="/")
     save_file(flat, FOLDER / f"{name}.safetensors")

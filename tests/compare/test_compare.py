@@ -1,7 +1,6 @@
 """The comparison command: its case, its fixture, its complaints; and all of it with torch."""
 
 import dataclasses
-import pathlib
 import shutil
 
 import chex
@@ -9,14 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dias_jax.compare import reference
 from dias_jax.compare.case import build_case, compute_in, full_model, image_size, tiny_model
-from dias_jax.compare.fixture import read_fixture
+from dias_jax.compare.fixture import GOLDEN, fixture_path, read_fixture
+from dias_jax.compare.reference import imported
+from dias_jax.config.defaults import get_config, released
 from dias_jax.errors import UserError
-from dias_jax.models import build
-from experiments import base
-
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "tiny.npz"
+from dias_jax.models.build import build
 
 
 def test_a_case_is_the_same_every_time_and_another_with_another_seed():
@@ -45,7 +42,7 @@ def test_any_dtype_computes_with_the_same_variables():
     assert half.model.decoder.dtype == half.model.backbone.dtype == jnp.bfloat16
     assert compute_in(half.model, "float32") == first.model
     chex.assert_trees_all_equal(first.variables, half.variables)
-    config = base.released(base.get_config()).model
+    config = released(get_config()).model
     config.dtype = "bfloat16"
     assert compute_in(full_model(), "bfloat16") == build(config)
 
@@ -63,15 +60,15 @@ def test_a_file_that_is_no_fixture_is_named(tmp_path):
 
 def test_a_wrong_directory_is_named(tmp_path):
     with pytest.raises(UserError, match=str(tmp_path)):
-        reference.import_reference(tmp_path)
+        imported.import_reference(tmp_path)
 
 
 def test_what_is_missing_is_named(tmp_path, monkeypatch):
-    (tmp_path / reference.PACKAGE / "model").mkdir(parents=True)
-    (tmp_path / reference.PACKAGE / "model" / "dias.py").touch()
-    monkeypatch.setattr(reference, "REQUIREMENTS", ("numpy", "absent_package"))
+    (tmp_path / imported.PACKAGE / "model").mkdir(parents=True)
+    (tmp_path / imported.PACKAGE / "model" / "dias.py").touch()
+    monkeypatch.setattr(imported, "REQUIREMENTS", ("numpy", "absent_package"))
     with pytest.raises(UserError, match="pip install absent_package"):
-        reference.import_reference(tmp_path)
+        imported.import_reference(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +79,7 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
         (["--reference=x", "--parts=speed", "--batch_sizes=16,many"], "many"),
         (["--reference=no_such_place"], "no_such_place"),
         (["--reference=x", "--parts=independent", "--seeds=42"], "at least two"),
-        ([f"--fixture={GOLDEN}", "--parts=stages,speed"], "--parts=stages"),
+        (["--fixture=golden", "--parts=stages,speed"], "--parts=stages"),
     ],
 )
 def test_bad_flags_end_in_one_line(arguments, reason, run_module):
@@ -92,14 +89,25 @@ def test_bad_flags_end_in_one_line(arguments, reason, run_module):
     assert len(result.stderr.splitlines()) == 1
 
 
+def table_cells(output):
+    """The cells of every line of a Markdown table."""
+    lines = (line for line in output.splitlines() if line.startswith("|"))
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
 def relative_differences(output):
     """The column of the largest relative difference in the table of each pass."""
-    lines = [line.strip("| ").split(" | ") for line in output.splitlines()]
+    lines = table_cells(output)
     return [float(cells[4]) for cells in lines if len(cells) == 6 and "e-" in cells[4]]
 
 
+def test_a_fixture_is_found_by_name_or_path():
+    assert fixture_path("golden") == GOLDEN and GOLDEN.is_file()
+    assert fixture_path(str(GOLDEN)) == GOLDEN
+
+
 def test_stages_can_be_compared_without_torch(run_module, tmp_path):
-    result = run_module("dias_jax.compare", f"--fixture={GOLDEN}", f"--out={tmp_path}")
+    result = run_module("dias_jax.compare", "--fixture=golden", f"--out={tmp_path}")
     differences = relative_differences(result.stdout)
     assert len(differences) > 70 and max(differences) < 1e-4  # but those that are zero
     written = [str(tmp_path / name) for name in ("report.html", "report.md")]
@@ -136,15 +144,14 @@ def test_all_parts_run(checkout, run_module, tmp_path, monkeypatch):
 
 def check_metrics(output):
     """Eight metrics of 30 samples, in percent, of which no sample's differs."""
-    lines = [line.strip("| ").split(" | ") for line in output.splitlines()]
-    rows = [cells for cells in lines if cells[0] in ("decoder", "aggregator")]
+    rows = [cells for cells in table_cells(output) if cells[0] in ("decoder", "aggregator")]
     assert len(rows) == 8 and {cells[2] for cells in rows} == {"30"}
     assert all(float(cells[-1]) < 1e-2 for cells in rows)
 
 
 def check_drifts(output):
     """Next to none in float32, and in bfloat16 not beyond what bfloat16 does by itself."""
-    lines = [line.strip("| ").split(" | ") for line in output.splitlines()]
+    lines = table_cells(output)
     full, half = (
         [
             [float(cell) for cell in cells]

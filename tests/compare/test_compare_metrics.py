@@ -13,9 +13,9 @@ from dias_jax.compare.metrics import (
     select,
 )
 from dias_jax.compare.pair import Pair
+from dias_jax.config.defaults import released
 from dias_jax.models import Reinit, load
-from dias_jax.runs import train_run
-from experiments import base
+from dias_jax.training.train_model import train_model
 
 SHARES = {"decoder": 0.25, "aggregator": 0.0}
 NONE_LEFT_OUT = dict.fromkeys(COLUMNS, 0)
@@ -28,9 +28,9 @@ def pair(values, valid):
 def test_what_the_reference_lacks_is_switched_off():
     model = load("shapes")[0]
     assert model.reinit.threshold > 0 and model.token_stride == 2
-    released = as_released(model)
-    assert released.reinit == Reinit() and released.token_stride == 1
-    assert released.evaluation_sees_tokens == model.evaluation_sees_tokens
+    stripped = as_released(model)
+    assert stripped.reinit == Reinit() and stripped.token_stride == 1
+    assert stripped.evaluation_sees_tokens == model.evaluation_sees_tokens
 
 
 def test_padding_is_left_out_and_percent_is_given():
@@ -81,9 +81,9 @@ def test_samples_are_left_out_where_the_reference_overflows():
 @pytest.mark.parametrize("sees_tokens", [True, False])
 def test_a_run_gets_the_same_metrics_from_both(sees_tokens, checkout, tiny_config, tmp_path):
     """Trained on a backbone that the reference does not have."""
-    config = base.released(tiny_config.unlock())
+    config = released(tiny_config.unlock())
     config.steps, config.model.decoder.evaluation_sees_tokens = 3, sees_tokens
-    train_run(config, tmp_path)
+    train_model(config, tmp_path)
     pair = Pair(checkout, "tiny", 0, str(tmp_path))
     made = compare_metrics(pair, "shapes", "nowhere", "validation", 20)
     rows = made.tables[0].rows

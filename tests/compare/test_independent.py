@@ -7,9 +7,12 @@ import pytest
 
 from dias_jax.compare.independent import compare_independent, keep, section
 from dias_jax.compare.metrics import COLUMNS
-from dias_jax.compare.reference import import_reference
+from dias_jax.compare.reference.imported import import_reference
+from dias_jax.config.defaults import released
+from dias_jax.config.experiments import load_experiment
 from dias_jax.errors import UserError
-from experiments import base, shapes_side_by_side
+
+SIDE_BY_SIDE = "shapes:side_by_side"
 
 
 def result(value):
@@ -18,11 +21,11 @@ def result(value):
 
 def made(ours, theirs):
     results = {"ours": list(map(result, ours)), "reference": list(map(result, theirs))}
-    return section(results, [1, 2, 3], shapes_side_by_side.get_config())
+    return section(results, [1, 2, 3], load_experiment(SIDE_BY_SIDE))
 
 
 def test_a_result_is_made_once(tmp_path):
-    config, calls = shapes_side_by_side.get_config(), []
+    config, calls = load_experiment(SIDE_BY_SIDE), []
 
     def run(directory):
         calls.append(directory)
@@ -33,7 +36,7 @@ def test_a_result_is_made_once(tmp_path):
 
 
 def test_a_result_of_another_recipe_is_refused(tmp_path):
-    config = shapes_side_by_side.get_config()
+    config = load_experiment(SIDE_BY_SIDE)
     keep(tmp_path, config, lambda directory: result(50.0))
     config.steps = 7
     with pytest.raises(UserError, match=r"result.json.*another config.*--out"):
@@ -52,7 +55,7 @@ def test_equal_means_are_no_difference_and_distant_ones_are():
 
 
 def test_the_recipe_is_one_that_the_reference_can_follow():
-    config = shapes_side_by_side.get_config()
+    config = load_experiment(SIDE_BY_SIDE)
     assert config.model.token_stride == 1 and config.model.num_iterations == 3
     assert config.model.reinit.threshold == 0 and config.model.reinit.num_iterations == 0
     assert config.loss.distillation == "released"
@@ -63,7 +66,7 @@ def test_the_recipe_is_one_that_the_reference_can_follow():
 
 def test_both_are_trained_and_evaluated(checkout, tiny_config, tmp_path):
     import_reference(checkout)
-    config = base.released(tiny_config.unlock())
+    config = released(tiny_config.unlock())
     config.update_from_flattened_dict({"steps": 4, "evaluation.every": 4})
     found = compare_independent(config, [1, 2], tmp_path)
     numbers = [row[2:4] for row in found.tables[0].rows]

@@ -47,7 +47,7 @@ class Page(html.parser.HTMLParser):
 def test_markdown_of_a_section():
     assert markdown(sections()[0], ["picture.png"]) == (
         "## One\n\nSaid first.\n\nSaid next.\n\n![a line](picture.png)\n\n"
-        "first\n\n| a | b |\n| --- | --- |\n| 1 | <2> |\n\n| c |\n| --- |\n| 3 |"
+        "first\n\n| a   | b   |\n|-----|-----|\n| 1   | <2> |\n\n| c   |\n|-----|\n| 3   |"
     )
     assert "picture" not in markdown(sections()[0])
 

@@ -143,10 +143,13 @@ def test_without_the_extra(source, tmp_path, monkeypatch):
 
 def test_coco_says_what_is_missing_and_what_could_be_had(source, tmp_path):
     message = (
-        r"panoptic_val2017.json is missing: unpack http.*panoptic_annotations_trainval2017.zip in "
-        r".*source, or prepare coco_instance from instances_val2017.json"
+        r" is missing: unpack http.*panoptic_annotations_trainval2017.zip in .*source, and .*"
+        r"where they are, or prepare coco_instance from instances_val2017.json"
     )
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=f"panoptic_val2017.json{message}"):
+        build(Coco(source=source, data_dir=tmp_path / "data"))
+    (source / "annotations" / "panoptic_val2017.json").write_text("{}")
+    with pytest.raises(UserError, match=f"panoptic_val2017{message}"):  # the folder of pictures
         build(Coco(source=source, data_dir=tmp_path / "data"))
     assert not (tmp_path / "data").exists()
 

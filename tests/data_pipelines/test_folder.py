@@ -16,8 +16,8 @@ from data_pipelines.drawn import shapes
 from data_pipelines.records import PreparedSplit, prepared_directory
 from data_pipelines.sample_grid import draw_samples
 from data_pipelines.sets.folder import Folder
-from dias_jax import pictures
 from dias_jax.errors import UserError
+from dias_jax.pictures import overlays
 
 
 def picture(number=0):
@@ -79,7 +79,7 @@ def test_without_masks_everything_works_but_masks(photos, tmp_path):
     assert set(batch) == {"image", "index", "valid"}
     assert next(pipeline.train_batches(data_config, 2, seed=0))["image"].shape == (2, 16, 16, 3)
     assert "every record is intact: 2 train" in verify(prepared_directory("holiday", tmp_path))
-    width = 3 * pictures.TILE + 2 * pictures.GAP  # a column a view, none for masks
+    width = 3 * overlays.TILE + 2 * overlays.GAP  # a column a view, none for masks
     assert draw_samples(data_config, "train", 2, 2).width == width
 
 

@@ -6,18 +6,18 @@ from PIL import Image
 
 from data_pipelines import sources
 from data_pipelines.sample_grid import draw_samples
-from dias_jax import pictures
+from dias_jax.pictures import overlays
 
 
 def tiles(picture, columns):
     """The picture's tiles as an array (rows, columns, TILE, TILE, 3)."""
-    step = pictures.TILE + pictures.GAP
-    pixels = np.asarray(picture)[pictures.TITLE :]
+    step = overlays.TILE + overlays.GAP
+    pixels = np.asarray(picture)[overlays.TITLE :]
     rows = len(pixels) // step
     return np.array(
         [
             [
-                pixels[row * step :, column * step :][: pictures.TILE, : pictures.TILE]
+                pixels[row * step :, column * step :][: overlays.TILE, : overlays.TILE]
                 for column in range(columns)
             ]
             for row in range(rows)
@@ -26,7 +26,7 @@ def tiles(picture, columns):
 
 
 def test_evaluation_and_training_views_with_masks(coco_config):
-    coco_config.image_size = pictures.TILE
+    coco_config.image_size = overlays.TILE
     found = tiles(draw_samples(coco_config, "train", 5, 2), 6)
     assert len(found) == 5
     source = sources.open_split(coco_config, "train")

@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 
 from dias_jax.errors import UserError
 from dias_jax.interop import load_dinov2
-from dias_jax.interop.dinov2 import backbone_to_torch, vision_transformer
 from dias_jax.models.backbone import VisionTransformer
+from dias_jax.pretrained.dinov2 import backbone_to_torch, vision_transformer
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "dinov2.npz"
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dias_jax.models.decoder import RandomOrderDecoder, sample_num_visible, sample_token_order
+from dias_jax.models.decoder import RandomOrderDecoder
+from dias_jax.models.draws import sample_num_visible, sample_token_order
 
 BATCH, TOKENS, WIDTH = 2, 9, 8
 

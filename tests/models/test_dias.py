@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from dias_jax import losses
+from dias_jax.config import defaults
 from dias_jax.errors import UserError
 from dias_jax.models import build
-from dias_jax.models.dias import FirstAggregation, Reinit
+from dias_jax.models.dias import Encoded, FirstAggregation, Reinit
+from dias_jax.models.draws import Draws
 from dias_jax.models.initializer import SeparateGaussian, SharedGaussian
-from dias_jax.state import initialize
-from experiments import base
+from dias_jax.models.inputs import initialize
 
 MANY = 0.1  # threshold at which some of nine slots of an untrained model merge
 
@@ -81,6 +82,15 @@ def test_everything_sampled_can_be_handed_in(case):
     outputs = [forward(model, variables, images, train=train, **given) for train in (True, False)]
     chex.assert_trees_all_equal(*outputs)  # no random stream was needed
 
+    noise = jax.random.normal(jax.random.key(4), (3, 4, 16))
+    gaussian = variables["params"]["initializer"]
+    given["initial_slots"] = gaussian["mean"] + noise * jnp.exp(gaussian["log_deviation"])
+    visible = {name: given[name] for name in ("token_order", "num_visible")}
+    draws = Draws(noise=noise, is_reduced=jnp.ones(3, bool), **visible)
+    as_one = forward(model, variables, images, train=True, draws=draws)
+    by_name = forward(model, variables, images, train=True, **given)
+    chex.assert_trees_all_close(as_one, by_name, rtol=1e-4, atol=1e-5)
+
 
 def test_evaluation_may_hide_all_tokens(case):
     model, variables, images = case
@@ -117,25 +127,21 @@ def random_first(duplicate):
     keys = jax.random.split(jax.random.key(5), 4)
     slots = jax.random.normal(keys[0], (3, 4, 16))
     attention = jax.nn.softmax(jax.random.normal(keys[1], (3, 3, 4, 16)), axis=2)
-    return FirstAggregation(
-        features=jax.random.normal(keys[2], (3, 4, 4, 16)),
-        tokens=jax.random.normal(keys[3], (3, 16, 16)),
-        slots=slots.at[:, 2].set(slots[:, 0]) if duplicate else slots,
-        attention=attention,
+    features, tokens = (
+        jax.random.normal(key, shape) for key, shape in zip(keys[2:], ((3, 4, 4, 16), (3, 16, 16)))
     )
+    slots = slots.at[:, 2].set(slots[:, 0]) if duplicate else slots
+    return FirstAggregation(Encoded(features, tokens), slots, attention, Draws())
 
 
 def test_threshold_zero_without_iterations_is_the_released_model(case):
     model, variables, images = case
     released = model.clone(reinit=Reinit())
-    index = jnp.arange(3)
 
     @jax.jit
     def at_threshold(variables, images, threshold):
-        first = released.apply(
-            variables, images, False, None, index, rngs=streams(0), method="aggregate_first"
-        )
-        return released.apply(variables, first, threshold, index, method="at_threshold")
+        first = released.apply(variables, images, rngs=streams(0), method="first_aggregation")
+        return released.apply(variables, first, threshold, method="finish")
 
     general = at_threshold(variables, images, 0.0)
     expected = forward(released, variables, images, rngs=streams(0))
@@ -212,9 +218,7 @@ def test_without_a_second_aggregation_merged_attention_adds_up(case):
     model, variables, _ = case
     released = model.clone(reinit=Reinit(0.12))
     first = random_first(duplicate=True)
-    output = jax.jit(
-        lambda: released.apply(variables, first, 0.12, jnp.arange(3), method="at_threshold")
-    )()
+    output = jax.jit(lambda: released.apply(variables, first, 0.12, method="finish"))()
     last = first.attention[-1].reshape(3, 4, 4, 4)
     expected = last.at[:, 0].add(last[:, 2]).at[:, 2].set(0)
     np.testing.assert_allclose(output.final_attention, expected, rtol=1e-6)
@@ -233,9 +237,13 @@ def test_the_second_aggregation_has_the_weights_of_the_first(case):
     first = random_first(duplicate=False)
     output, (slots, attention) = jax.jit(
         lambda: (
-            model.apply(variables, first, 0.12, jnp.arange(3), method="at_threshold"),
+            model.apply(variables, first, 0.12, method="finish"),
             model.aggregator.apply(
-                {"params": variables["params"]["aggregator"]}, first.tokens, first.slots, None, 2
+                {"params": variables["params"]["aggregator"]},
+                first.encoded.tokens,
+                first.slots,
+                None,
+                2,
             ),
         )
     )()
@@ -296,16 +304,16 @@ def test_chance_needs_its_own_random_stream(case):
 
 
 def test_separate_gaussians_are_noisy_in_training_only():
-    module, keys = SeparateGaussian(4, 16), jax.random.split(jax.random.key(0), 2)
-    variables = module.init(jax.random.key(1), keys, True)
-    trained, evaluated = (module.apply(variables, keys, train) for train in (True, False))
+    module, noise = SeparateGaussian(4, 16), jax.random.normal(jax.random.key(0), (2, 4, 16))
+    variables = module.init(jax.random.key(1), noise, True)
+    trained, evaluated = (module.apply(variables, noise, train) for train in (True, False))
     np.testing.assert_array_equal(evaluated[0], evaluated[1])
     assert np.abs(trained[0] - trained[1]).max() > 0
     np.testing.assert_allclose(variables["params"]["log_deviation"], np.log(16**-0.5), rtol=1e-6)
 
 
 def test_the_published_model_has_the_published_size():
-    model = build(base.get_config().model)
+    model = build(defaults.get_config().model)
     shapes = jax.eval_shape(lambda key: initialize(model, key, 256), jax.random.key(0))
 
     def count(tree):

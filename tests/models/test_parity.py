@@ -1,27 +1,25 @@
 """Every stage, gradient and optimiser step against numbers of the PyTorch reference.
 
 Two sets of golden numbers: a small one that `python -m dias_jax.compare --write_fixture` has
-written into this repository, and a second one, made by other code, that is used where present.
+written into this package, and a second one, made by other code, that is used where present.
 """
 
 import functools
-import pathlib
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from dias_jax.compare import ours
-from dias_jax.compare.case import Case, Draws
-from dias_jax.compare.fixture import read_fixture
+from dias_jax.compare.case import Case
+from dias_jax.compare.fixture import GOLDEN, read_fixture
 from dias_jax.compare.stages import record, record_ours
 from dias_jax.compare.table import scales
-from dias_jax.interop import load_torch_dias
-from dias_jax.interop.tensors import to_jax
-from dias_jax.interop.torch_dias import trained_entries
+from dias_jax.interop.torch_dias import load_torch_dias, trained_entries
 from dias_jax.models.backbone import resample_positions
+from dias_jax.models.draws import Draws
+from dias_jax.pretrained.tensors import to_jax
 
-OWN = pathlib.Path(__file__).parents[1] / "golden" / "tiny.npz"
 SOURCES = ("own", "shared")
 NUM_STEPS = 3
 
@@ -42,7 +40,7 @@ ZERO_GRADIENT = "aggregator/norm_slots/bias"
 @functools.cache
 def own_numbers():
     """-> ours, expected: {section: {stage: array}}."""
-    case, expected = read_fixture(OWN)
+    case, expected = read_fixture(GOLDEN)
     return record_ours(case), expected
 
 
@@ -53,10 +51,10 @@ def shared_numbers(path, directory):
         golden = dict(file)
     case, expected, latest = read_shared(golden, directory)
     steps = []
-    for stages in ours.train(case):
+    for stages in ours.training_steps(case):
         latest.update(stages)
         steps.append(stages)
-    return record(ours.evaluate(case), steps), expected
+    return record(ours.evaluation_pass(case), steps), expected
 
 
 @pytest.fixture(params=SOURCES)
@@ -89,7 +87,7 @@ def read_shared(golden, directory):
     def recover_draws():
         for step in range(NUM_STEPS):
             query, order, visible = (golden[f"train{step}/{x}"] for x in ("query", "perm", "keep"))
-            yield Draws(noise_of(query), order, visible[:, 0])
+            yield Draws(noise=noise_of(query), token_order=order, num_visible=visible[:, 0])
 
     case = Case(
         model=model,

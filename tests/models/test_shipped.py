@@ -9,12 +9,13 @@ import pytest
 from PIL import Image
 
 from data_pipelines.drawn import shapes
-from dias_jax.config import check_config, flatten
+from dias_jax.config.checks import check_config
+from dias_jax.config.defaults import flatten
 from dias_jax.errors import UserError
-from dias_jax.evaluation import evaluate_model, protocol
+from dias_jax.evaluation.split import evaluate_model, protocol_line
 from dias_jax.metrics import METRICS
 from dias_jax.models import load, shipped
-from dias_jax.runs import TrainedModel
+from dias_jax.runs.trained_model import TrainedModel
 
 
 @pytest.mark.parametrize("name", shipped.shipped_names())
@@ -29,7 +30,7 @@ def test_a_shipped_checkpoint_reaches_its_recorded_metrics(name):
             key = f"{masks}/{metric}"
             # Another processor rounds otherwise: a slot may merge that did not.
             assert metrics[key] == pytest.approx(record["first"]["metrics"][key], abs=0.5)
-    assert protocol(config, record["split"]) == record["protocol"]
+    assert protocol_line(config, record["split"]) == record["protocol"]
 
 
 @pytest.mark.parametrize("name", shipped.shipped_names())
@@ -42,7 +43,7 @@ def test_a_shipped_checkpoint_is_small_and_documented(name):
     check_config(config)
     assert config.is_locked
     expected = importlib.import_module(f"experiments.{name}").get_config()
-    assert flatten(config.to_dict()) == flatten(expected.to_dict())
+    assert flatten(config) == flatten(expected.to_dict())
 
 
 def test_the_embedded_default_ships():
@@ -80,4 +81,4 @@ def test_what_is_saved_is_loaded(tiny_config, tmp_path, monkeypatch):
     assert shipped.shipped_names() == ["small"] and shipped.read_record("small")["step"] == 3
     found = shipped.read_variables("small")
     jax.tree.map(np.testing.assert_array_equal, found, variables)
-    assert flatten(shipped.shipped_config("small").to_dict()) == flatten(tiny_config.to_dict())
+    assert flatten(shipped.shipped_config("small").to_dict()) == flatten(tiny_config)

@@ -7,8 +7,8 @@ import pytest
 from dias_jax import losses
 from dias_jax.errors import UserError
 from dias_jax.models import build
+from dias_jax.models.inputs import initialize
 from dias_jax.models.token_sampling import sample_places, take_tokens
-from dias_jax.state import initialize
 
 
 def test_every_cell_gives_one_token_and_each_of_its_tokens_alike():

@@ -1,0 +1,1 @@
+"""The PyTorch reference, run as it is: its passes, training, metrics and speed. Needs PyTorch."""

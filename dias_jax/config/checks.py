@@ -1,0 +1,22 @@
+"""Questions asked of a config before anything is compiled; the bounds stand beside each key."""
+
+from dias_jax.config.defaults import KEYS, flatten
+from dias_jax.errors import UserError
+
+
+def check_config(config):
+    """Raise UserError on the first value that is not among its choices or outside its bounds."""
+    for name, value in flatten(config).items():
+        check_value(name, value, KEYS[name])
+
+
+def check_value(name, value, key):
+    """Raise UserError where `value` is not what `key` allows."""
+    if key.choices and value not in key.choices:
+        raise UserError(f'config.{name}="{value}" is unknown: use one of {key.choices}')
+    low, high = key.at_least, key.at_most
+    if low is not None and not value >= low:
+        wanted = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise UserError(f"config.{name}={value}: must be {wanted}")
+    if high is not None and not value <= high:
+        raise UserError(f"config.{name}={value}: must be between {low} and {high}")

@@ -1,0 +1,146 @@
+"""Every key of a config: its default, what it means and what it may be.
+
+The defaults are the published recipe of the image model: 256-pixel images, DINOv2 ViT-S/14,
+7 slots, 100k steps. An experiment file changes what differs, and any key can be changed on the
+command line: --config.optimizer.learning_rate=1e-4
+"""
+
+import dataclasses
+from typing import Any
+
+from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """One key of a config."""
+
+    default: Any
+    meaning: str
+    at_least: float | None = None
+    at_most: float | None = None
+    choices: tuple = ()
+
+
+KEYS = {
+    "seed": Key(42, "of initial parameters, order of samples, views and sampled slots"),
+    "steps": Key(100_000, "optimiser steps", at_least=1),
+    "batch_size": Key(32, "samples a step, over all devices and hosts", at_least=1),
+    "accumulation": Key(1, "equal parts in which a device takes its share of the batch", 1),
+    "log_every": Key(100, "steps between log lines; only these wait for the device", at_least=1),
+    # Data.
+    "data.name": Key("coco", "shapes, or a data set that was prepared: coco, voc, ... one's own"),
+    "data.data_dir": Key("data", "where `python -m data_pipelines.prepare` has put the data"),
+    "data.image_size": Key(256, "pixels, square", at_least=1),
+    "data.crop_scale": Key((0.75, 1.0), "area of a training crop / the largest square's"),
+    "data.flip": Key(True, "mirror half of the training views"),
+    "data.seed": Key(0, "of data sets that are drawn"),
+    "data.skip_damaged": Key(True, "the next readable training sample replaces a damaged one"),
+    "data.threads": Key(4, "that read and decode, per host", at_least=0),
+    "data.keep_in_memory": Key(False, "samples once read; all scenes of shapes take 2 GB"),
+    # Model.
+    "model.dtype": Key(
+        "float32",
+        "of computation; parameters stay float32",
+        choices=("float32", "bfloat16"),
+    ),
+    "model.num_slots": Key(7, "S", at_least=1),
+    "model.slot_width": Key(256, "D", at_least=1),
+    "model.num_iterations": Key(3, "T", at_least=1),
+    "model.initializer": Key(
+        "shared",
+        "one Gaussian for all slots, or one for each",
+        choices=("shared", "separate"),
+    ),
+    "model.token_stride": Key(1, "train on a random token of each stride x stride cell", 1),
+    "model.bilevel": Key(False, "bi-level gradient to initial slots; not with distillation"),
+    "model.backbone.name": Key(
+        "dinov2_vits14_reg4",
+        "or vitb14, vitl14, without _reg4; vision_transformer of the sizes below; patch_colours, "
+        "which needs no weights",
+    ),
+    "model.backbone.weights": Key("dinov2_vits14_reg4.safetensors", 'file, or "random"'),
+    "model.backbone.input_scale": Key(0.875, "bicubic resize first: 256 -> 224 pixels"),
+    "model.backbone.position_grid": Key(37, "side of the stored grid; not of patch_colours", 1),
+    "model.backbone.width": Key(32, "C; like the others below not of dinov2_*", at_least=1),
+    "model.backbone.patch_size": Key(8, "pixels", at_least=1),
+    "model.backbone.depth": Key(12, "blocks; of vision_transformer only, as those below", 1),
+    "model.backbone.heads": Key(4, "of its attention", at_least=1),
+    "model.backbone.num_registers": Key(4, "tokens without a place in the image", at_least=0),
+    # Redundant slots are merged and aggregated again; threshold 0, no iteration: released model.
+    "model.reinit.threshold": Key(0.12, "slots of smaller 1 - cosine merge; SOLV's value", 0, 2),
+    "model.reinit.min_clusters": Key(3, "nothing merges where fewer would remain", 1, 1_000),
+    "model.reinit.num_iterations": Key(1, "of the aggregation from the merged slots", 0, 1_000),
+    "model.reinit.probability": Key(1.0, "that a training step merges; evaluation does", 0, 1),
+    "model.reinit.probability_rise": Key(1.0, "share of steps, half a cosine; 0: at once", 0, 1),
+    "model.reinit.per_sample": Key(False, "draw for each sample instead of each step"),
+    "model.decoder.num_tokens": Key(256, "N, tokens the backbone gives", at_least=1),
+    "model.decoder.num_layers": Key(4, "Transformer decoder layers", at_least=1),
+    "model.decoder.heads": Key(4, "of their attention", at_least=1),
+    "model.decoder.uniform_probability": Key(0.5, "of a uniform number of visible tokens", 0, 1),
+    "model.decoder.fixed_visible": Key(24, "their number otherwise; int(0.1 * 256) - 1", 0),
+    "model.decoder.evaluation_sees_tokens": Key(True, "all tokens, or none, in evaluation"),
+    # Loss.
+    "loss.distillation": Key(
+        "released",
+        "form of the cross-entropy: as released, or the textbook's",
+        choices=("released", "cross_entropy"),
+    ),
+    "loss.distillation_teacher": Key(
+        "first",
+        "aggregation whose last iteration teaches; last: the re-initialised one's, attention of "
+        "merged slots summed",
+        choices=("first", "last"),
+    ),
+    "loss.distillation_weight": Key(1.0, "reached by half a cosine from 0; 0: off"),
+    # Optimiser.
+    "optimizer.learning_rate": Key(2e-4, "peak of Adam's; in proportion to the batch size"),
+    "optimizer.warmup_fraction": Key(0.05, "of the steps, linear from 0"),
+    "optimizer.final_fraction": Key(1e-3, "of the peak, reached by half a cosine"),
+    "optimizer.clip_norm": Key(1.0, "global norm of the gradient"),
+    # Evaluation.
+    "evaluation.every": Key(2_500, "steps between evaluations, which save a checkpoint", 1),
+    "evaluation.split": Key("validation", "split to evaluate on"),
+    "evaluation.batch_size": Key(32, "over all devices and hosts", at_least=1),
+    "evaluation.limit": Key(0, "evaluate on the first so many samples; 0: all", at_least=0),
+    "evaluation.masks": Key(
+        "decoder",
+        "whose masks are shown, and decide the best checkpoint",
+        choices=("decoder", "aggregator"),
+    ),
+    "evaluation.pictures": Key(8, "samples drawn into images/step_*.png", at_least=0),
+}
+
+# Keys that had another name in older work directories: {before: now}.
+RENAMED = {"evaluation.best": "evaluation.masks"}
+
+
+def get_config():
+    """The default config, locked: a new key is a mistake."""
+    values = {name: key.default for name, key in KEYS.items()}
+    return ConfigDict(unflatten_dict(values, sep=".")).lock()
+
+
+def released(config):
+    """`config` as the released model: nothing is merged and nothing is aggregated again."""
+    config.model.reinit.threshold = 0.0
+    config.model.reinit.num_iterations = 0
+    return config
+
+
+def complete(values):
+    """The config of stored values (a nested dict).
+
+    Keys younger than these take their default, and renamed ones their new name.
+    """
+    flat = {RENAMED.get(name, name): value for name, value in flatten(values).items()}
+    config = get_config().unlock()
+    config.update(unflatten_dict(flat, sep="."))
+    return config.lock()
+
+
+def flatten(values):
+    """{"model.num_slots": 7, ...} of a nested dict or a config."""
+    values = values.to_dict() if isinstance(values, ConfigDict) else values
+    return flatten_dict(values, sep=".")

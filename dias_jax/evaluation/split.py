@@ -1,0 +1,115 @@
+"""Metrics of a whole split, exact whatever the batch size and number of devices."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines import pipeline
+from data_pipelines.sources import open_split
+from dias_jax import devices
+from dias_jax.metrics import METRIC_TITLES, METRICS
+from dias_jax.pictures.tables import markdown_table
+from dias_jax.segmentation import MASKS
+from dias_jax.steps.evaluation import eval_step
+
+
+def compile_evaluation(config, model, num_masks):
+    """`eval_step` for a config, compiled for all devices.
+
+    Raises UserError where the batch does not split evenly over them.
+    """
+    devices.check_batch_size(config.evaluation.batch_size, "evaluation.batch_size")
+    step = functools.partial(
+        eval_step,
+        model=model,
+        num_masks=num_masks,
+        distillation=config.loss.distillation,
+        teacher=config.loss.distillation_teacher,
+    )
+    return devices.compile_step(step, split_results=True)
+
+
+def evaluate_split(step, variables, config, split, on_batch=None):
+    """Metrics of `split`, each sample once: -> ({name: value}, number of samples).
+
+    step: from `compile_evaluation`, or another with its arguments and results. `METRICS` are in
+    percent, everything else is as it is. `on_batch(number, batch, predictions)` sees every batch
+    of this host; predictions are still on the device (`devices.to_host`). Slots are sampled from
+    keys that depend on the seed and the sample only.
+    """
+    size, limit = len(open_split(config.data, split)), config.evaluation.limit
+    batches = pipeline.evaluation_batches(
+        config.data,
+        split,
+        config.evaluation.batch_size,
+        shard=devices.host_shard(),
+        limit=limit,
+        num_threads=config.data.threads,
+    )
+    rng, totals = jax.random.key(config.seed), None
+    for number, batch in enumerate(batches):
+        sums, predictions = step(variables, batch, rng)
+        totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
+        if on_batch is not None:
+            on_batch(number, batch, predictions)
+    means = {name: mean_value(name, *pair) for name, pair in jax.device_get(totals).items()}
+    return means, min(limit or size, size)
+
+
+def mean_value(name, total, count):
+    """The mean of a (sum, count) pair, a number or a list; of `METRICS` in percent."""
+    scale = 100 if name.rpartition("/")[-1] in METRICS else 1
+    return (scale * np.asarray(total, float) / np.maximum(np.asarray(count, float), 1)).tolist()
+
+
+def evaluate_model(trained, split, on_batch=None):
+    """`evaluate_split` of a TrainedModel, as its config says: -> ({name: value}, samples)."""
+    num_masks = open_split(trained.config.data, split).num_masks
+    step = compile_evaluation(trained.config, trained.model, num_masks)
+    return evaluate_split(step, trained.variables, trained.config, split, on_batch)
+
+
+def metrics_table(rows):
+    """Markdown of the four metrics, a line a segmentation: rows of (name, metrics, masks)."""
+    cells = [
+        [name, *(f"{metrics[f'{masks}/{metric}']:.1f}" for metric in METRICS)]
+        for name, metrics, masks in rows
+    ]
+    return markdown_table(["", *METRIC_TITLES.values()], cells)
+
+
+def metrics_sum(metrics, masks):
+    """ARI + FG-ARI + mBO + mIoU of one segmentation: the higher the better (released code)."""
+    return sum(metrics[f"{masks}/{name}"] for name in METRICS)
+
+
+def protocol_line(config, split):
+    """One line that says how the numbers were made; it belongs next to every one of them."""
+    size, source = config.data.image_size, open_split(config.data, split)
+    line = f"{config.data.name} {split}: {source.protocol(size)}"
+    if not source.num_masks:
+        return f"{line}; losses, mean over samples"
+    return (
+        f"{line}; attention upsampled bilinearly to {size}x{size}, argmax over slots; ARI over "
+        "annotated pixels, FG-ARI over pixels of objects, mBO and mIoU over objects and "
+        "background; mean over samples"
+    )
+
+
+def summary_lines(metrics, num_slots):
+    """What an evaluation found, in a line for each segmentation and one for the slots."""
+    lines = [
+        f"{masks}: "
+        + " ".join(
+            f"{title} {metrics[f'{masks}/{name}']:.1f}" for name, title in METRIC_TITLES.items()
+        )
+        for masks in MASKS
+        if f"{masks}/ari" in metrics
+    ]
+    return [
+        *lines,
+        f"reconstruction {metrics['reconstruction']:.4f}, "
+        f"{metrics['active_slots']:.1f} of {num_slots} slots in use",
+    ]

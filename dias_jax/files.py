@@ -1,0 +1,43 @@
+"""Files and folders that appear only when they are complete, and what tells two files apart."""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import shutil
+
+
+@contextlib.contextmanager
+def appearing_file(path):
+    """A path to write to, which becomes `path` when the block ends well and vanishes otherwise."""
+    path = pathlib.Path(path)
+    incomplete = path.with_name(f"incomplete.{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield incomplete
+        os.replace(incomplete, path)
+    finally:
+        incomplete.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def appearing_folder(path):
+    """A folder to write into, which becomes `path` when the block ends well, as `appearing_file`.
+
+    What a killed process has left of an earlier try is removed.
+    """
+    path = pathlib.Path(path).resolve()
+    incomplete = path.with_name(f"incomplete.{path.name}")
+    shutil.rmtree(incomplete, ignore_errors=True)
+    incomplete.mkdir(parents=True)
+    try:
+        yield incomplete
+        incomplete.replace(path)
+    finally:
+        shutil.rmtree(incomplete, ignore_errors=True)
+
+
+def sha256(path):
+    """The hexadecimal sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""What people look at: overlays on images, tables, pages. Nothing here knows a model."""

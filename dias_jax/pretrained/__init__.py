@@ -1,0 +1,1 @@
+"""Weights of frozen backbones: files in, whatever their layout, and where to get them."""

@@ -1,0 +1,56 @@
+"""Everything a training run carries from step to step."""
+
+import functools
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+
+from dias_jax.models.inputs import initialize
+from dias_jax.pretrained.backbone import load_backbone
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Step counter, trained parameters, optimiser state and the frozen backbone."""
+
+    step: jax.Array  # scalar int32, number of finished optimiser steps
+    params: Any
+    optimizer_state: Any
+    backbone: Any  # the frozen backbone's collection: never updated, never checkpointed
+
+    @property
+    def variables(self):
+        """What `model.apply` takes."""
+        return {"params": self.params, "backbone": self.backbone}
+
+
+def start_variables(config, model):
+    """Variables at step 0, {"params", "backbone"}, and the identity of the backbone's weights.
+
+    Raises UserError, before anything is compiled, when sizes do not fit or the backbone's weight
+    file is missing or does not fit.
+    """
+    start = functools.partial(initialize, model, image_size=config.data.image_size)
+    key = jax.random.key(config.seed)
+    shapes = jax.eval_shape(start, key)
+    backbone, identity = load_backbone(config, shapes["backbone"]["params"])
+    variables = jax.jit(start)(key)
+    if backbone is None:
+        backbone = variables["backbone"]["params"]
+    return variables | {"backbone": {"params": jax.tree.map(jnp.asarray, backbone)}}, identity
+
+
+def create_state(config, model, optimizer):
+    """The state at step 0: -> (TrainState, identity of the backbone's weights).
+
+    Raises UserError as `start_variables` does.
+    """
+    variables, identity = start_variables(config, model)
+    state = TrainState(
+        step=jnp.int32(0),
+        optimizer_state=optimizer.init(variables["params"]),
+        **variables,
+    )
+    return state, identity

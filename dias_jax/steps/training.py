@@ -1,0 +1,48 @@
+"""The training step: the gradient of any loss, averaged, and one update of the optimiser."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def train_step(state, batch, rng, *, loss_fn, optimizer, accumulation=1, axis_name=None):
+    """One optimiser step: (TrainState, batch, key) -> (TrainState, metrics).
+
+    `loss_fn(variables, batch, rng, step)` -> loss, metrics: a scalar and a dict of arrays that may
+    be averaged; its key depends on `rng` and the step only. The batch, a tree of arrays (B, ...),
+    is taken in `accumulation` equal parts. Under pmap, `axis_name` is the axis over which gradients
+    and metrics are averaged. The metrics get "gradient_norm", that before `optimizer` acts.
+    """
+    rng = jax.random.fold_in(rng, state.step)
+
+    def loss_of(params, part):
+        return loss_fn(state.variables | {"params": params}, part, rng, state.step)
+
+    gradients, metrics = mean_gradients(loss_of, state.params, batch, accumulation)
+    if axis_name is not None:
+        gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
+    updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, state.params)
+    state = state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        optimizer_state=optimizer_state,
+    )
+    return state, metrics | {"gradient_norm": optax.tree.norm(gradients)}
+
+
+def mean_gradients(loss_of, params, batch, parts):
+    """Gradients and metrics of `loss_of(params, part)`, averaged over equal parts of the batch."""
+    gradient_fn = jax.grad(loss_of, has_aux=True)
+    if parts == 1:
+        return gradient_fn(params, batch)
+
+    def add(total, part):
+        return jax.tree.map(jnp.add, total, gradient_fn(params, part)), None
+
+    batch = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+    first = jax.tree.map(lambda x: x[0], batch)
+    zeros = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(gradient_fn, params, first)
+    )
+    total, _ = jax.lax.scan(add, zeros, batch)
+    return jax.tree.map(lambda x: x / parts, total)

@@ -1,0 +1,106 @@
+"""Object discovery in images: DIAS on one data set."""
+
+import functools
+
+import jax
+
+from data_pipelines import pipeline
+from data_pipelines.sources import open_split
+from dias_jax import devices
+from dias_jax.config.checks import check_config
+from dias_jax.evaluation.split import (
+    compile_evaluation,
+    evaluate_split,
+    metrics_sum,
+    protocol_line,
+    summary_lines,
+)
+from dias_jax.losses import dias_objective
+from dias_jax.models.build import build
+from dias_jax.pictures.overlays import overview
+from dias_jax.segmentation import MASKS
+from dias_jax.slot_statistics import slot_statistics
+from dias_jax.steps.schedules import half_cosine_rise
+
+
+def discovery_loss(variables, batch, rng, step, *, model, objective):
+    """The loss of DIAS and what is logged of it, as `train_step` takes it."""
+    loss, values, output = objective(model, variables, batch, rng, step)
+    return loss, values | jax.tree.map(lambda x: x.mean(0), slot_statistics(output))
+
+
+class Discovery:
+    """The task of an image config (`dias_jax.config.defaults`).
+
+    `model` is the module; `loss_fn` goes into `train_step`; `evaluate` measures variables on the
+    config's evaluation split. Raises UserError on a config that cannot be run.
+    """
+
+    def __init__(self, config):
+        check_config(config)
+        devices.check_batch_size(config.batch_size, "batch_size", config.accumulation)
+        self.config = config
+        source = open_split(config.data, config.evaluation.split)
+        open_split(config.data, "train")
+        self.model = build(config.model)
+        objective = functools.partial(dias_objective, **objective_options(config))
+        self.loss_fn = functools.partial(discovery_loss, model=self.model, objective=objective)
+        self.has_masks = bool(source.num_masks)
+        self.eval_step = compile_evaluation(config, self.model, source.num_masks)
+        self.protocol = protocol_line(config, config.evaluation.split)
+
+    def train_batches(self, start_step):
+        """This host's batches from `start_step` on, without end."""
+        config = self.config
+        return pipeline.train_batches(
+            config.data,
+            config.batch_size,
+            config.seed,
+            start_step=start_step,
+            shard=devices.host_shard(),
+            num_threads=config.data.threads,
+        )
+
+    def evaluate(self, variables, on_picture):
+        """{name: value} of the evaluation split; `on_picture(PIL image)` gets what was found."""
+        config = self.config
+
+        def draw(number, batch, predictions):
+            if number == 0 and config.evaluation.pictures:
+                on_picture(self.draw(batch, devices.to_host(predictions)))
+
+        split = config.evaluation.split
+        return evaluate_split(self.eval_step, variables, config, split, draw)[0]
+
+    def draw(self, batch, predictions):
+        """A picture of the first samples of a batch and what was found in them."""
+        count, shown = self.config.evaluation.pictures, self.config.evaluation.masks
+        segmentations = {name: predictions[name] for name in MASKS}
+        attention = predictions[f"{shown}_attention"]
+        return overview(batch, segmentations, attention, predictions["slot_mask"], count)
+
+    def quality(self, metrics):
+        """What decides the best checkpoint, the higher the better.
+
+        The metrics of `evaluation.masks`; without ground truth, the reconstruction.
+        """
+        if not self.has_masks:
+            return -metrics["reconstruction"]
+        return metrics_sum(metrics, self.config.evaluation.masks)
+
+    def summary(self, metrics):
+        """An evaluation in some lines for the terminal."""
+        return summary_lines(metrics, self.config.model.num_slots)
+
+
+def objective_options(config):
+    """Keyword arguments of `dias_objective` that a config stands for."""
+    loss, reinit = config.loss, config.model.reinit
+    return {
+        "distillation_weight": half_cosine_rise(loss.distillation_weight, config.steps),
+        "reduce_probability": half_cosine_rise(
+            reinit.probability, reinit.probability_rise * config.steps
+        ),
+        "distillation": loss.distillation,
+        "teacher": loss.distillation_teacher,
+    }

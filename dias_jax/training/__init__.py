@@ -1,0 +1,1 @@
+"""Training of any task: the loop, and the optimiser it uses."""

@@ -1,0 +1,177 @@
+"""The training loop: the only place that owns files, clocks and signals."""
+
+import contextlib
+import functools
+import logging
+import pathlib
+import signal
+import time
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from dias_jax import devices
+from dias_jax.errors import NonFiniteLoss
+from dias_jax.runs.checkpoints import Checkpoints
+from dias_jax.runs.config_file import check_continuation, save_config
+from dias_jax.runs.state import create_state
+from dias_jax.runs.writers import Writer
+from dias_jax.steps.training import train_step
+from dias_jax.training.optimizer import build_optimizer, learning_rate_schedule
+
+log = logging.getLogger(__name__)
+
+FINISHED, STOPPED = "finished", "stopped"
+
+
+class FitResult(NamedTuple):
+    """How a run ended."""
+
+    status: str  # FINISHED, or STOPPED by a signal: the same command continues
+    step: int  # optimiser steps that are done
+    metrics: dict | None  # of the last evaluation in this process, if there was one
+
+
+def fit(task, config, workdir):
+    """Train `task` in `workdir` to its last step, continuing what is there: -> FitResult.
+
+    When a signal stops the run, a checkpoint is saved first. Raises UserError on bad input,
+    NonFiniteLoss when training diverges.
+    """
+    check_continuation(config, workdir)
+    with contextlib.closing(Run(task, config, workdir)) as run:
+        return run.to_the_end()
+
+
+class Run:
+    """One process's part of a training run."""
+
+    def __init__(self, task, config, workdir):
+        self.task, self.config, self.workdir = task, config, pathlib.Path(workdir)
+        optimizer = build_optimizer(config)
+        self.learning_rate = learning_rate_schedule(config)
+        state, identity = create_state(config, task.model, optimizer)
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        self.checkpoints = Checkpoints(workdir, identity)
+        steps = self.checkpoints.steps()
+        state = self.checkpoints.restore(state, steps["latest"]) if steps else state
+        self.state = devices.place(state)
+        self.start = int(self.state.step)
+        self.train_step = compile_training(config, task, optimizer)
+        self.writer = None
+        if devices.is_main_process():
+            save_config(config, workdir)
+            self.writer = Writer(workdir, self.start)
+        # (step, sample ids, number of damaged ones replaced, metrics on the device), a step each
+        self.window = []  # since the last log line
+        self.num_replaced = 0  # damaged samples of this host since its start
+        self.clock = time.perf_counter()  # when the window began
+
+    def to_the_end(self):
+        """Run the remaining steps: -> FitResult."""
+        config, rng, metrics = self.config, jax.random.key(self.config.seed), None
+        batches = self.task.train_batches(self.start)
+        hidden = not devices.is_main_process()
+        bar = tqdm(total=config.steps, initial=self.start, unit="step", disable=hidden)
+        with bar, stop_signal() as stop:
+            for step in range(self.start + 1, config.steps + 1):
+                batch = next(batches)
+                self.state, values = self.train_step(self.state, batch, rng)
+                self.window.append((step, batch["index"], batch["replaced"].sum(), values))
+                if step % config.log_every == 0 or step == config.steps:
+                    self.log_window(bar)
+                stopping = jax.process_count() == 1 or step % config.log_every == 0
+                stopping = stopping and devices.any_host(stop.is_set)
+                if step % config.evaluation.every == 0 or step == config.steps:
+                    self.log_window(bar)
+                    metrics = self.validate(step)
+                    self.checkpoints.save(self.state, self.task.quality(metrics))
+                elif stopping:
+                    self.log_window(bar)
+                    self.checkpoints.save(self.state)
+                if stopping and step < config.steps:
+                    log.warning("stopped by a signal at step %d; run again to continue", step)
+                    return FitResult(STOPPED, step, metrics)
+        return FitResult(FINISHED, config.steps, metrics)
+
+    def log_window(self, bar):
+        """Fetch, check and write the metrics of the steps since the last log line."""
+        if not self.window:
+            return
+        steps, samples, replaced, values = zip(*self.window)
+        self.window = []
+        values = jax.device_get(values)
+        for step, ids, value in zip(steps, samples, values):
+            if not np.isfinite(value["loss"]):
+                raise NonFiniteLoss(
+                    f"loss is {value['loss']} at step {step}; samples {ids.tolist()}; "
+                    f"the last checkpoint before it is kept in {self.workdir}"
+                )
+        mean = {name: np.mean([v[name] for v in values], axis=0).tolist() for name in values[0]}
+        mean["replaced_samples"] = int(sum(replaced))  # of this host
+        self.num_replaced += mean["replaced_samples"]
+        mean["learning_rate"] = float(self.learning_rate(steps[-1] - 1))
+        speed = len(steps) * self.config.batch_size / (time.perf_counter() - self.clock)
+        self.clock = time.perf_counter()
+        bar.update(steps[-1] - bar.n)
+        bar.set_postfix_str(f"loss {mean['loss']:.4f}, {speed:.0f} images/s")
+        if self.writer is not None:
+            self.writer.scalars(steps[-1], "train", mean)
+
+    def validate(self, step):
+        """Evaluate, write metrics and a picture: -> {name: value}."""
+        split = self.config.evaluation.split
+
+        def write_picture(picture):
+            if self.writer is not None:
+                self.writer.picture(step, split, picture)
+
+        metrics = self.task.evaluate(self.state.variables, write_picture)
+        if self.writer is not None:
+            self.writer.scalars(step, split, metrics, self.task.protocol)
+            for line in self.task.summary(metrics):
+                tqdm.write(f"step {step} {split} {line}")
+        self.clock = time.perf_counter()  # the time of an evaluation is not that of steps
+        return metrics
+
+    def close(self):
+        """Wait for the checkpoint that is being written, close the files, report damage."""
+        if self.num_replaced:
+            log.warning("%d times a damaged training sample was replaced", self.num_replaced)
+        self.checkpoints.close()
+        if self.writer is not None:
+            self.writer.close()
+
+
+def compile_training(config, task, optimizer):
+    """`train_step` for a task, compiled for all devices."""
+    step = functools.partial(
+        train_step,
+        loss_fn=task.loss_fn,
+        optimizer=optimizer,
+        accumulation=config.accumulation,
+    )
+    return devices.compile_step(step, donate=True)
+
+
+@contextlib.contextmanager
+def stop_signal():
+    """An object whose `is_set` turns true on SIGTERM or the first Ctrl-C."""
+
+    class Stop:
+        is_set = False
+
+    stop = Stop()
+
+    def request(number, frame):
+        stop.is_set = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the second Ctrl-C is heard
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
