@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_pipelines.sources import open_split
-from dias_jax import pictures
+from dias_jax.pictures import overlays
 
 
 def draw_samples(data_config, split, count, num_views):
@@ -22,8 +22,8 @@ def draw_samples(data_config, split, count, num_views):
         rows.append([tile for image, mask in views for tile in _tiles(image, mask)])
     masks = ["masks"] if source.num_masks else []
     names = ["evaluation", *(f"training view {i + 1}" for i in range(num_views))]
-    return pictures.grid(rows, [title for name in names for title in (name, *masks)])
+    return overlays.grid(rows, [title for name in names for title in (name, *masks)])
 
 
 def _tiles(image, mask):
-    return [image] if mask is None else [image, pictures.overlay(image, mask.astype(int) - 1)]
+    return [image] if mask is None else [image, overlays.overlay(image, mask.astype(int) - 1)]
