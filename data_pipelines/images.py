@@ -68,6 +68,14 @@ def decode_indices(encoded, name, remedy="take the published one, a palette PNG"
     return np.array(image)
 
 
+def read_bytes(path):
+    """A file's bytes. Raises UserError where it cannot be read."""
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
 def is_image_name(path):
     """Whether a file's suffix, in upper or lower case, is that of a format which can be read."""
     path = pathlib.Path(path)

@@ -1,39 +1,45 @@
 """Segment your own images: python -m dias_jax.segment --out=DIR IMAGE_OR_FOLDER...
 
 With the run of --workdir=DIR, otherwise with a checkpoint of the package, --model=NAME. Any size
-and format; EXIF orientation is honoured. The whole image is squeezed into the model's square and
-the masks are stretched back. For every image NAME: NAME.png (the masks of decoder and aggregator
-painted over it) and NAME.npz ("decoder", "aggregator" (H, W) uint8 slot indices, "slots" (S, D),
-"slot_mask" (S,), "decoder_attention" and "aggregator_attention" (S, h, w)).
+and format; EXIF orientation is honoured, of animated files the first frame is taken. The whole
+image is squeezed into the model's square and the masks are stretched back. For every image NAME:
+NAME.png (the masks of decoder and aggregator painted over it) and NAME.npz ("decoder", "aggregator"
+(H, W) uint8 slot indices, "slots" (S, D), "slot_mask" (S,), "decoder_attention" and
+"aggregator_attention" (S, h, w)).
 """
 
 import pathlib
+import sys
 
 import jax
 import numpy as np
 from absl import flags
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
+from data_pipelines.images import count_frames, decode_upright, is_image_name, read_bytes
 from data_pipelines.resize import resize_image
 from dias_jax.cli import require
 from dias_jax.errors import UserError
 from dias_jax.models.prediction import predict
-from dias_jax.pictures.overlays import overlay
+from dias_jax.pictures.overlays import TITLE, overlay
 from dias_jax.runs.flags import open_model, run_on_model
 from dias_jax.segmentation import MASKS
 from dias_jax.steps.scoring import predict_masks
 
 OUT = flags.DEFINE_string("out", None, "directory for the results")
+TOY = (
+    'note: the model "{}" that ships has seen drawn scenes only, in a photograph it finds colours; '
+    "for things train one on DINOv2 features (README, Your own images) and name it with --workdir"
+)
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "best", ["best", "latest"], "which checkpoint")
 
 
 def find_images(arguments):
     """Files named or inside folders named, in order. Raises UserError when there is none."""
-    supported = set(Image.registered_extensions())
     paths = []
     for path in map(pathlib.Path, arguments):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in supported)
+            inside = sorted(filter(is_image_name, path.rglob("*")))
             if not inside:
                 raise UserError(f"folder {path} holds no image")
             paths += inside
@@ -44,15 +50,6 @@ def find_images(arguments):
     if not paths:
         raise UserError("name at least one image or folder (see --help)")
     return paths
-
-
-def read_image(path):
-    """An upright RGB image of any format: (H, W, 3) uint8."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise UserError(f"{path} is not an image that can be read: {error}") from error
 
 
 def output_names(paths):
@@ -78,15 +75,31 @@ def main(arguments):
     require("out")
     paths = find_images(arguments[1:])
     trained = open_model(CHECKPOINT.value)
+    if flags.FLAGS.workdir is None:
+        print(TOY.format(flags.FLAGS.model), file=sys.stderr)
     out = pathlib.Path(OUT.value)
     out.mkdir(parents=True, exist_ok=True)
     for path, name in zip(paths, output_names(paths)):
-        image = read_image(path)
+        encoded = read_bytes(path)
+        image = decode_upright(encoded, path, "replace it, or save it as PNG or JPEG")
         result = segment_image(trained, image)
         np.savez_compressed(out / f"{name}.npz", **result)
-        views = [image, *(overlay(image, result[m].astype(int)) for m in MASKS)]
-        Image.fromarray(np.concatenate(views, axis=1)).save(out / f"{name}.png")
-        print(f"{path} -> {out / name}.png, {name}.npz")
+        draw_panels(image, result).save(out / f"{name}.png")
+        num_frames = count_frames(encoded)
+        frames = f" (the first of {num_frames} frames)" if num_frames > 1 else ""
+        print(f"{path}{frames} -> {out / name}.png, {name}.npz")
+
+
+def draw_panels(image, result):
+    """The image and both segmentations side by side, each under its name: -> PIL image."""
+    views = [image, *(overlay(image, result[masks].astype(int)) for masks in MASKS)]
+    height, width = image.shape[:2]
+    canvas = Image.new("RGB", (len(views) * width, TITLE + height), "white")
+    draw = ImageDraw.Draw(canvas)
+    for number, (view, title) in enumerate(zip(views, ("image", *MASKS))):
+        draw.text((number * width + 2, 1), title, fill="black")
+        canvas.paste(Image.fromarray(view), (number * width, TITLE))
+    return canvas
 
 
 if __name__ == "__main__":

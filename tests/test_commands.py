@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dias_jax.pictures.overlays import TITLE
+
 COMMANDS = (
     "dias_jax.train",
     "dias_jax.evaluate",
@@ -71,7 +73,7 @@ def test_train_then_evaluate_then_segment(run_module, tiny_flags, tmp_path):
     saved = np.load(out / "a.npz")
     assert saved["slots"].shape == (4, 16)
     assert saved["slot_mask"].shape == (4,) and saved["slot_mask"].dtype == bool
-    assert Image.open(out / "a.png").size == (120, 60)
+    assert Image.open(out / "a.png").size == (120, 60 + TITLE)
 
     (photographs / "broken.png").write_bytes(b"not a picture")
     result = run_module(

@@ -1,7 +1,5 @@
 """Checkpoints of the PyTorch reference become work directories, and the other way round."""
 
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +7,7 @@ import optax
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from dias_jax.compare.fixture import GOLDEN
 from dias_jax.compare.reference import imported as reference
 from dias_jax.config.checks import check_config
 from dias_jax.config.defaults import released
@@ -24,7 +23,7 @@ from dias_jax.tasks.discovery import Discovery
 from dias_jax.training import loop
 from dias_jax.training.optimizer import build_optimizer
 
-CHECKPOINT = pathlib.Path(__file__).parent / "golden" / "tiny.safetensors"
+CHECKPOINT = GOLDEN.with_suffix(".safetensors")
 UNTOLD = Untold(num_slots=5, backbone_heads=2, decoder_heads=4)
 ROUNDING = 5e-6  # of float32 in another order of summation, relative to the largest magnitude
 

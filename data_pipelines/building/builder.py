@@ -196,11 +196,3 @@ def require_size(array, name, size, image_name):
             f"{name} is {array.shape} pixels but {image_name} is {size}: "
             "one of them is not the published file"
         )
-
-
-def read_bytes(path):
-    """A file's bytes. Raises UserError where it cannot be read."""
-    try:
-        return pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error

@@ -7,9 +7,9 @@ CLEVRTEX_full_000042.png, its masks ..._flat.png, its depth ..._depth_0001.png, 
 
 import json
 
-from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample, read_bytes
+from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample
 from data_pipelines.building.masks import renumber
-from data_pipelines.images import decode_indices
+from data_pipelines.images import decode_indices, read_bytes
 from dias_jax.errors import UserError
 
 SHAPES = (

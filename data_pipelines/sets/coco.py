@@ -10,9 +10,9 @@ import json
 
 import numpy as np
 
-from data_pipelines.building.builder import ObjectDataSet, Sample, read_bytes
+from data_pipelines.building.builder import ObjectDataSet, Sample
 from data_pipelines.building.masks import MAX_OBJECTS, number_objects
-from data_pipelines.images import decode
+from data_pipelines.images import decode, read_bytes
 from dias_jax.errors import UserError
 
 SOURCE_SPLITS = {"train": "train2017", "validation": "val2017"}

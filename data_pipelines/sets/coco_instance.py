@@ -7,8 +7,9 @@ import functools
 
 import numpy as np
 
-from data_pipelines.building.builder import Sample, read_bytes
+from data_pipelines.building.builder import Sample
 from data_pipelines.building.masks import MAX_OBJECTS
+from data_pipelines.images import read_bytes
 from data_pipelines.sets.coco import SOURCE_SPLITS, Coco, read_json
 from dias_jax.errors import UserError
 

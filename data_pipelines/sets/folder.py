@@ -14,10 +14,10 @@ import unicodedata
 
 import numpy as np
 
-from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample, read_bytes
+from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample
 from data_pipelines.building.listing import assign_splits, list_files, plain
 from data_pipelines.building.masks import renumber
-from data_pipelines.images import decode_indices, decode_upright
+from data_pipelines.images import decode_indices, decode_upright, read_bytes
 from data_pipelines.records import PREPARED, is_valid_name
 from dias_jax.errors import UserError
 

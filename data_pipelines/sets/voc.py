@@ -9,9 +9,9 @@ import pathlib
 
 import numpy as np
 
-from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample, read_bytes
+from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample
 from data_pipelines.building.masks import renumber
-from data_pipelines.images import decode_indices
+from data_pipelines.images import decode_indices, read_bytes
 from dias_jax.errors import UserError
 
 VOID = 255  # the outlines, and what the annotators left open

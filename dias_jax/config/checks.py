@@ -13,7 +13,8 @@ def check_config(config):
 def check_value(name, value, key):
     """Raise UserError where `value` is not what `key` allows."""
     if key.choices and value not in key.choices:
-        raise UserError(f'config.{name}="{value}" is unknown: use one of {key.choices}')
+        allowed = ", ".join(f'"{choice}"' for choice in key.choices)
+        raise UserError(f'config.{name}="{value}" is unknown: use one of {allowed}')
     low, high = key.at_least, key.at_most
     if low is not None and not value >= low:
         wanted = f"at least {low}" if high is None else f"between {low} and {high}"

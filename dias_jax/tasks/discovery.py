@@ -45,9 +45,14 @@ class Discovery:
         self.model = build(config.model)
         objective = functools.partial(dias_objective, **objective_options(config))
         self.loss_fn = functools.partial(discovery_loss, model=self.model, objective=objective)
-        self.has_masks = bool(source.num_masks)
-        self.eval_step = compile_evaluation(config, self.model, source.num_masks)
+        self.num_masks = source.num_masks
+        devices.check_batch_size(config.evaluation.batch_size, "evaluation.batch_size")
         self.protocol = protocol_line(config, config.evaluation.split)
+
+    @functools.cached_property
+    def eval_step(self):
+        """`eval_step`, compiled when it is first needed."""
+        return compile_evaluation(self.config, self.model, self.num_masks)
 
     def train_batches(self, start_step):
         """This host's batches from `start_step` on, without end."""
@@ -84,7 +89,7 @@ class Discovery:
 
         The metrics of `evaluation.masks`; without ground truth, the reconstruction.
         """
-        if not self.has_masks:
+        if not self.num_masks:
             return -metrics["reconstruction"]
         return metrics_sum(metrics, self.config.evaluation.masks)
 

@@ -1,7 +1,5 @@
 """Checkpoints of the PyTorch reference, in both directions."""
 
-import pathlib
-
 import chex
 import jax
 import numpy as np
@@ -10,12 +8,13 @@ from changes import plus, without
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import load_file, save_file
 
+from dias_jax.compare.fixture import GOLDEN
 from dias_jax.errors import UserError
 from dias_jax.interop import load_torch_dias, save_torch_dias
 from dias_jax.models import load
 from dias_jax.models.initializer import SeparateGaussian
 
-CHECKPOINT = pathlib.Path(__file__).parents[1] / "golden" / "tiny.safetensors"
+CHECKPOINT = GOLDEN.with_suffix(".safetensors")
 HEADS = {"num_slots": 5, "backbone_heads": 2, "decoder_heads": 4}
 
 
