@@ -1,6 +1,7 @@
 """Downloading weights, from a local server that answers as the Hub does."""
 
 import contextlib
+import functools
 import hashlib
 import http.server
 import pathlib
@@ -77,10 +78,10 @@ def hub(tmp_path, monkeypatch):
     server.digest = hashlib.sha256(server.content).hexdigest()
     server.break_after, server.status = 0, 200
     address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    template = address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    url = functools.partial(download.hf_hub_url, endpoint=address)
+    get = functools.partial(download.hf_hub_download, endpoint=address, cache_dir=tmp_path / "cache")
+    monkeypatch.setattr(download, "hf_hub_url", url)
+    monkeypatch.setattr(download, "hf_hub_download", get)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server

@@ -1,7 +1,7 @@
 """DINOv2 weights from timm's repositories on the Hugging Face Hub, checked before they are used.
 
 `huggingface_hub` keeps what it downloads in its cache, shows its progress and goes on where a
-connection broke; the checksum is compared here.
+connection broke (before version 1 only when it is called again); the checksum is compared here.
 """
 
 import pathlib
@@ -9,6 +9,7 @@ import re
 import shutil
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.utils import logging
 
 from dias_jax.errors import UserError
 from dias_jax.files import appearing_file, sha256
@@ -22,6 +23,7 @@ REPOSITORIES = {
     for suffix, registers in (("_reg4", "reg4_"), ("", ""))
 }
 PATIENCE = 10  # seconds for the first answer
+ATTEMPTS = 3  # to download, each going on where the last one broke
 
 
 def fetch(repository, path, expected):
@@ -34,6 +36,7 @@ def fetch(repository, path, expected):
     path, address = pathlib.Path(path), hf_hub_url(repository, FILE_NAME)
     if path.suffix != ".safetensors":
         raise UserError(f"--out={path}: the name must end in .safetensors")
+    logging.set_verbosity_error()  # of a connection that fails the error below speaks
     try:
         published = get_hf_file_metadata(address, timeout=PATIENCE)
     except Exception as error:  # of the network, in terms of whichever client is used
@@ -47,10 +50,13 @@ def fetch(repository, path, expected):
         if sha256(path) == published.etag:
             return f"{path} is there already and is what was published"
         raise UserError(f"{path} exists and is not {address}: move it away, or name another --out")
-    try:
-        cached = hf_hub_download(repository, FILE_NAME, revision=published.commit_hash)
-    except Exception as error:
-        raise unreachable(address, path, error) from error
+    for attempt in range(ATTEMPTS):
+        try:
+            cached = hf_hub_download(repository, FILE_NAME, revision=published.commit_hash)
+            break
+        except Exception as error:
+            if attempt == ATTEMPTS - 1:
+                raise unreachable(address, path, error) from error
     check_download(cached, published.etag, address)
     check_same_shapes(load_dinov2(cached), expected, address)
     with appearing_file(path) as incomplete:
