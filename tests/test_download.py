@@ -79,7 +79,8 @@ def hub(tmp_path, monkeypatch):
     server.break_after, server.status = 0, 200
     address = f"http://127.0.0.1:{server.server_port}"
     url = functools.partial(download.hf_hub_url, endpoint=address)
-    get = functools.partial(download.hf_hub_download, endpoint=address, cache_dir=tmp_path / "cache")
+    cache = tmp_path / "cache"
+    get = functools.partial(download.hf_hub_download, endpoint=address, cache_dir=cache)
     monkeypatch.setattr(download, "hf_hub_url", url)
     monkeypatch.setattr(download, "hf_hub_download", get)
     thread = threading.Thread(target=server.serve_forever)

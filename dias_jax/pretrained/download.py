@@ -1,7 +1,7 @@
 """DINOv2 weights from timm's repositories on the Hugging Face Hub, checked before they are used.
 
 `huggingface_hub` keeps what it downloads in its cache, shows its progress and goes on where a
-connection broke (before version 1 only when it is called again); the checksum is compared here.
+connection broke (old versions only when called again); the checksum is compared here.
 """
 
 import pathlib
