@@ -10,10 +10,13 @@ by its own objective, and its cluster map is upsampled like attention.
 
 import functools
 import json
+import warnings
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import flags
+from scipy.cluster.vq import kmeans2
 
 from data_pipelines.sources import open_split
 from dias_jax import devices
@@ -35,52 +38,35 @@ CLUSTERS = flags.DEFINE_list("clusters", None, "numbers of clusters; default: th
 STARTS, ROUNDS = 5, 30
 
 
-def squared_distance(points, centres):
-    """(N, C), (K, C) -> (N, K)."""
-    return jnp.square(points[:, None] - centres[None]).sum(-1)
+def k_means(features, index, count):
+    """The best of several starts for each image alone, on the host: -> assignment (B, N) int32.
+
+    features (B, N, C) float32, index (B,) the images' numbers, which decide the starts.
+    """
+    found = np.zeros(features.shape[:2], np.int32)
+    for row, points, number in zip(found, np.asarray(features), np.asarray(index)):
+        runs = [cluster(points, count, (int(number), start)) for start in range(STARTS)]
+        row[:] = min(runs, key=lambda run: run[1])[0]
+    return found
 
 
-def spread_centres(key, points, count):
-    """k-means++ start: each new centre is drawn in proportion to the squared distance."""
-
-    def add(number, state):
-        centres, distance, key = state
-        key, draw = jax.random.split(key)
-        chosen = points[jax.random.categorical(draw, jnp.log(distance + 1e-12))]
-        distance = jnp.minimum(distance, jnp.square(points - chosen).sum(-1))
-        return centres.at[number].set(chosen), distance, key
-
-    centres = jnp.zeros((count, points.shape[1]))
-    return jax.lax.fori_loop(0, count, add, (centres, jnp.ones(len(points)), key))[0]
-
-
-def lloyd(key, points, count):
-    """One run of k-means: (N, C) -> assignment (N,), objective."""
-
-    def improve(_, centres):
-        member = jax.nn.one_hot(squared_distance(points, centres).argmin(1), count)  # (N, K)
-        size = member.sum(0)[:, None]
-        return jnp.where(size > 0, member.T @ points / jnp.maximum(size, 1), centres)
-
-    centres = jax.lax.fori_loop(0, ROUNDS, improve, spread_centres(key, points, count))
-    distance = squared_distance(points, centres)
-    return distance.argmin(1), distance.min(1).sum()
-
-
-def k_means(key, points, count):
-    """The best of several starts: (N, C) -> assignment (N,)."""
-    keys = jax.random.split(key, STARTS)
-    assignments, objectives = jax.vmap(lambda key: lloyd(key, points, count))(keys)
-    return assignments[objectives.argmin()]
+def cluster(points, count, seed):
+    """One run of k-means from a k-means++ start: (N, C) -> assignment (N,), its objective."""
+    generator = np.random.default_rng(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that a cluster is empty
+        centres, assignment = kmeans2(points, count, ROUNDS, minit="++", seed=generator)
+    return assignment, np.square(points - centres[assignment]).sum()
 
 
 def k_means_step(variables, batch, rng, *, model, num_clusters, num_masks, axis_name=None):
     """`eval_step` for k-means on the frozen features."""
     features = predict(model, variables, batch["image"], rng, batch["index"]).features
     size, h, w, width = features.shape
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(rng, batch["index"])
-    cluster = functools.partial(k_means, count=num_clusters)
-    assignment = jax.vmap(cluster)(keys, features.reshape(size, h * w, width))
+    tokens = features.reshape(size, h * w, width)
+    shape = jax.ShapeDtypeStruct(tokens.shape[:2], jnp.int32)
+    run = functools.partial(k_means, count=num_clusters)
+    assignment = jax.pure_callback(run, shape, tokens, batch["index"])
     maps = jax.nn.one_hot(assignment, num_clusters, axis=1).reshape(size, num_clusters, h, w)
     prediction = slot_map(maps, batch["image"].shape[1:3])
     values = measure(prediction, batch["mask"], num_clusters, num_masks)
