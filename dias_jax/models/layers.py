@@ -1,5 +1,7 @@
 """Layers with PyTorch's numerics: initial distributions, epsilons, exact GELU, GRU biases."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,11 +13,6 @@ linear_init = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 xavier_init = nn.initializers.xavier_uniform()
 
 
-def gelu(x):
-    """Exact (erf) GELU, any shape."""
-    return 0.5 * x * (1 + jax.lax.erf(x * 0.5**0.5))
-
-
 def uniform_init(bound):
     """Initialiser that draws from U(-bound, bound)."""
 
@@ -25,50 +22,20 @@ def uniform_init(bound):
     return init
 
 
-def multiply(x, kernel):
+def multiply(x, kernel, *_, **__):
     """x (..., in) times kernel (in, out): -> (..., out).
 
     As a product of two matrices, so that the kernel's gradient is one as well and no axes have
-    to be moved for it.
+    to be moved for it. What `jax.lax.dot_general` takes besides is of no use here.
     """
     return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
-class Linear(nn.Module):
-    """Affine map of the last axis, (..., in) -> (..., features); the bias starts at zero."""
+# An affine map of the last axis that starts as torch.nn.Linear, but with a bias of zero.
+Linear = functools.partial(nn.Dense, kernel_init=linear_init, dot_general=multiply)
 
-    features: int
-    use_bias: bool = True
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x):
-        kernel = self.param("kernel", linear_init, (x.shape[-1], self.features))
-        y = multiply(x.astype(self.dtype), kernel.astype(self.dtype))
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,))
-            y = y + bias.astype(self.dtype)
-        return y
-
-
-class LayerNorm(nn.Module):
-    """Layer normalisation of the last axis, computed in float32 whatever the compute dtype."""
-
-    epsilon: float = LAYER_NORM_EPSILON
-    use_bias: bool = True
-    dtype: jnp.dtype = jnp.float32  # of the result
-
-    @nn.compact
-    def __call__(self, x):
-        width = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (width,))
-        x = x.astype(jnp.float32)
-        mean = x.mean(-1, keepdims=True)
-        variance = jnp.square(x - mean).mean(-1, keepdims=True)
-        y = (x - mean) * jax.lax.rsqrt(variance + self.epsilon) * scale
-        if self.use_bias:
-            y = y + self.param("bias", nn.initializers.zeros, (width,))
-        return y.astype(self.dtype)
+# Of the last axis, in float32 whatever the dtype of the result; the variance of what is centred.
+LayerNorm = functools.partial(nn.LayerNorm, epsilon=LAYER_NORM_EPSILON, use_fast_variance=False)
 
 
 class Mlp(nn.Module):
@@ -82,7 +49,7 @@ class Mlp(nn.Module):
     @nn.compact
     def __call__(self, x):
         linear = {"use_bias": self.use_bias, "dtype": self.dtype}
-        x = gelu(Linear(self.hidden, name="hidden", **linear)(x))
+        x = nn.gelu(Linear(self.hidden, name="hidden", **linear)(x), approximate=False)
         return Linear(self.features, name="output", **linear)(x)
 
 
