@@ -27,6 +27,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.slow
 def test_train_then_evaluate_then_segment(run_module, tiny_flags, tmp_path):
     workdir = tmp_path / "run"
     run_module("dias_jax.train", *tiny_flags, f"--workdir={workdir}")

@@ -60,6 +60,7 @@ def test_there_and_back_is_the_identity(config, tmp_path):
     assert not list(tmp_path.glob("incomplete*"))
 
 
+@pytest.mark.slow
 def test_a_converted_run_is_the_loaded_model_and_can_be_trained(config, tmp_path):
     import_checkpoint(CHECKPOINT, tmp_path, config, UNTOLD)
     config = load_config(tmp_path)
@@ -90,6 +91,7 @@ def test_training_goes_on_at_the_step_that_is_told(config, tmp_path):
     np.testing.assert_allclose(updates["kernel"], -rate, rtol=1e-5)  # Adam's first step
 
 
+@pytest.mark.slow
 def test_golden_numbers_through_a_work_directory(shared_golden, config, tmp_path):
     with np.load(shared_golden("dias_tiny.npz")) as file:
         golden = dict(file)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import jax
+import pytest
 
 from dias_jax.models import build, shipped
 from dias_jax.models.inputs import initialize
@@ -28,6 +29,7 @@ run(demo.main)
 """
 
 
+@pytest.mark.slow
 def test_demo_ends_with_rows_and_files(tiny_config, tmp_path, monkeypatch):
     package, out = tmp_path / "package", tmp_path / "out"
     monkeypatch.setattr(shipped, "FOLDER", package)

@@ -28,6 +28,7 @@ def assert_same_metrics(found, expected):
             chex.assert_trees_all_close(ours["values"], theirs["values"], atol=0.1)
 
 
+@pytest.mark.slow
 def test_eight_devices_and_two_hosts_equal_one(run_module, tiny_flags, tmp_path):
     def train(name, *more, devices):
         run_module(

@@ -15,6 +15,8 @@ from dias_jax.models import build
 from dias_jax.models.inputs import initialize
 from dias_jax.runs.trained_model import TrainedModel
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture
 def trained(tiny_config):

@@ -81,7 +81,7 @@ def test_damaged_samples_are_replaced_counted_and_reported(
         train(tiny_config, tmp_path / "other")
 
 
-@pytest.mark.parametrize("step", [2, 4])
+@pytest.mark.parametrize("step", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_interrupted_and_continued_equals_uninterrupted(tiny_config, tmp_path, monkeypatch, step):
     expected = train(tiny_config, tmp_path / "whole")
     with monkeypatch.context() as patch:

@@ -38,6 +38,7 @@ def test_stored_without_outputs(notebook):
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
 
 
+@pytest.mark.slow
 def test_runs_and_the_model_learns(notebook, tmp_path, monkeypatch):
     """From another folder, like a reader's, and without a place to install from."""
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY), prepend=os.pathsep)

@@ -19,6 +19,8 @@ from dias_jax.training.train_model import train_model
 
 OLD = pathlib.Path(__file__).parent / "golden" / "earlier_run"
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def test_a_gaussian_for_each_slot_fixes_their_number(tiny_config, tmp_path):
     tiny_config.model.initializer = "separate"

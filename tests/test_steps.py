@@ -20,6 +20,8 @@ from dias_jax.steps.schedules import half_cosine_rise
 from dias_jax.tasks.discovery import discovery_loss
 from dias_jax.training.optimizer import build_optimizer
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture
 def parts(tiny_config):

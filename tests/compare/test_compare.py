@@ -106,6 +106,7 @@ def test_a_fixture_is_found_by_name_or_path():
     assert fixture_path(str(GOLDEN)) == GOLDEN
 
 
+@pytest.mark.slow
 def test_stages_can_be_compared_without_torch(run_module, tmp_path):
     result = run_module("dias_jax.compare", "--fixture=golden", f"--out={tmp_path}")
     differences = relative_differences(result.stdout)

@@ -7,6 +7,8 @@ import pytest
 
 from dias_jax.models.aggregator import SlotAttention
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}  # float32 sums in another order
 
 

@@ -8,6 +8,8 @@ import pytest
 from dias_jax.models.decoder import RandomOrderDecoder
 from dias_jax.models.draws import sample_num_visible, sample_token_order
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 BATCH, TOKENS, WIDTH = 2, 9, 8
 
 

@@ -18,6 +18,8 @@ from dias_jax.models.draws import Draws
 from dias_jax.models.initializer import SeparateGaussian, SharedGaussian
 from dias_jax.models.inputs import initialize
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 MANY = 0.1  # threshold at which some of nine slots of an untrained model merge
 
 

@@ -16,6 +16,8 @@ from dias_jax.models.reduction import (
     pairwise_distance,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 THRESHOLDS = (0.003, 0.03, 0.12, 0.6)
 WIDTH = 8
 

@@ -10,6 +10,8 @@ from dias_jax.models import build
 from dias_jax.models.inputs import initialize
 from dias_jax.models.token_sampling import sample_places, take_tokens
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def test_every_cell_gives_one_token_and_each_of_its_tokens_alike():
     keys = jax.random.split(jax.random.key(0), 4_000)
