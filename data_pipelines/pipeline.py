@@ -101,6 +101,7 @@ def _read(samples, batch_size, num_threads):
     """Reads ahead with threads, which keep the order, and groups samples into batches."""
     if num_threads is None:
         num_threads = min(os.cpu_count() or 1, 16)
+    num_threads = max(num_threads, 1)  # older versions of Grain refuse none
     options = grain.ReadOptions(
         num_threads=num_threads, prefetch_buffer_size=max(2 * num_threads, batch_size)
     )

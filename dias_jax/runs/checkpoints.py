@@ -78,7 +78,9 @@ class Checkpoints:
         params: as they are to be, or their shapes. Raises UserError when it was trained on another
         backbone.
         """
-        state_args = ocp.args.PyTreeRestore({"params": params}, partial_restore=True)
+        wanted = {"params": params}
+        how = ocp.checkpoint_utils.construct_restore_args(wanted)  # older versions ask for it
+        state_args = ocp.args.PyTreeRestore(wanted, restore_args=how, partial_restore=True)
         return jax.tree.map(jax.numpy.asarray, self.read(step, state_args)["params"])
 
     def read(self, step, state_args):

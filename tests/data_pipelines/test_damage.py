@@ -73,7 +73,7 @@ def test_too_much_damage_in_a_row_stops():
         ReadableSamples(Damaged(99, {20}), 0)[20]
 
 
-@pytest.mark.parametrize("num_threads", [0, 2])
+@pytest.mark.parametrize("num_threads", [1, 2])
 def test_a_damaged_record_is_named(coco, coco_config, tmp_path, num_threads):
     edit_records(coco, coco_config, tmp_path / "copy", "train", damage_one)
     with pytest.raises(UserError, match="of train in .*copy.* cannot be read.*prepare") as caught:
@@ -81,7 +81,7 @@ def test_a_damaged_record_is_named(coco, coco_config, tmp_path, num_threads):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("num_threads", [0, 2])
+@pytest.mark.parametrize("num_threads", [1, 2])
 def test_a_damaged_image_is_named(coco, coco_config, monkeypatch, num_threads):
     encoded = (coco.source / "train2017" / "train_004.jpg").read_bytes()[:1000]
 
@@ -99,7 +99,7 @@ def test_replacement_is_the_same_for_any_number_of_threads(coco, coco_config, tm
     whole = take(coco_config, 3)
     edit_records(coco, coco_config, tmp_path / "copy", "train", damage_one)
     coco_config.skip_damaged = True
-    batches = take(coco_config, 3, num_threads=0)
+    batches = take(coco_config, 3, num_threads=1)
     assert [batch["replaced"].sum() for batch in batches] == [1, 1, 1]  # an epoch is a batch
     for batch, intact in zip(batches, whole, strict=True):
         kept = ~batch["replaced"]
