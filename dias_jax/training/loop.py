@@ -73,7 +73,7 @@ class Run:
         """Run the remaining steps: -> FitResult."""
         config, rng, metrics = self.config, jax.random.key(self.config.seed), None
         batches = self.task.train_batches(self.start)
-        hidden = not devices.is_main_process()
+        hidden = None if devices.is_main_process() else True  # None: without a terminal
         bar = tqdm(total=config.steps, initial=self.start, unit="step", disable=hidden)
         with bar, stop_signal() as stop:
             for step in range(self.start + 1, config.steps + 1):
@@ -116,8 +116,11 @@ class Run:
         speed = len(steps) * self.config.batch_size / (time.perf_counter() - self.clock)
         self.clock = time.perf_counter()
         bar.update(steps[-1] - bar.n)
-        bar.set_postfix_str(f"loss {mean['loss']:.4f}, {speed:.0f} images/s")
+        summary = f"loss {mean['loss']:.4f}, {speed:.0f} images/s"
+        bar.set_postfix_str(summary)
         if self.writer is not None:
+            if bar.disable:
+                print(f"step {steps[-1]} {summary}", flush=True)
             self.writer.scalars(steps[-1], "train", mean)
 
     def validate(self, step):
