@@ -79,6 +79,6 @@ def test_poster_and_page_show_every_slot(trained, tmp_path):
     parser.feed(page.read_text())
     merged = sum(int((~scene.is_kept).sum()) for scene in scenes)
     assert merged > 0 and parser.classes.count("gone") == merged
-    assert len(parser.pictures) == 3 * (3 + 3 * 9 + 9) - merged
+    assert len(parser.pictures) == 3 * (4 + 3 * 9 + 9) - merged
     assert parser.classes.count("bar") == sum(scene.num_clusters for scene in scenes)
     assert parser.pictures[0].size == (96, 96)  # enlarged

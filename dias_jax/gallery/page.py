@@ -22,7 +22,7 @@ td img { width: 72px; height: 72px; display: block; border-radius: 2px; }
 INTRODUCTION = """Every column is a slot, every row an iteration of the attention by which slots
 compete for the image. Slots under one bar were found redundant after the first aggregation: the
 pale ones were merged into the first, and aggregation started again from those that remain (last
-row). Colours are those of the prediction."""
+row). Bars have the pure colours of the slots in the last large picture."""
 
 
 def write_page(path, scenes, title, facts):
@@ -32,7 +32,7 @@ def write_page(path, scenes, title, facts):
 
 
 def scene_section(scene):
-    """One scene: three large views, then the table of slots and iterations."""
+    """One scene: its large views, then the table of slots and iterations."""
     figures = "".join(
         f"<figure>{tag(view, name, 3)}<figcaption>{name}</figcaption></figure>"
         for name, view in large_views(scene).items()

@@ -28,12 +28,12 @@ def draw_poster(scenes, title):
 
 
 def draw_scene(scene):
-    """Image, truth and prediction; then a column a slot, a row an iteration: -> PIL image."""
-    num_rows, num_slots = len(scene.attention) + 1, len(scene.cluster)
+    """The large views; then a column a slot, a row an iteration: -> PIL image."""
+    views, num_rows, num_slots = large_views(scene), len(scene.attention) + 1, len(scene.cluster)
     body = num_rows * (TILE + GAP) - GAP
-    left = 3 * (body + GAP) + LABELS
+    left = len(views) * (body + GAP) + LABELS
     block = Image.new("RGB", (left + num_slots * (TILE + GAP), 2 * TEXT + body), "white")
-    for number, (name, view) in enumerate(large_views(scene).items()):
+    for number, (name, view) in enumerate(views.items()):
         paste(block, view, (number * (body + GAP), 2 * TEXT), body, name)
     rows = [*(f"iteration {t + 1}" for t in range(num_rows - 1)), "re-initialised"]
     write = ImageDraw.Draw(block).text

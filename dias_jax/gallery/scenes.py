@@ -93,7 +93,8 @@ def large_views(scene):
         truth = match_labels(scene.truth, scene.prediction)
         views["ground truth"] = overlay(scene.image, truth)
     title = f"prediction: {scene.num_segments} slots"
-    return views | {title: overlay(scene.image, scene.prediction)}
+    views[title] = overlay(scene.image, scene.prediction)
+    return views | {"colours of its slots": overlay(scene.image, scene.prediction, 1.0)}
 
 
 def match_labels(truth, prediction):
