@@ -39,7 +39,8 @@ def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num
     source = open_split(data_config, "train", with_masks=False)
     if len(source) < batch_size:
         raise UserError(
-            f"batch size {batch_size} is larger than the training split of {len(source)} samples"
+            f"a batch of {batch_size} is larger than the training split of {len(source)} samples: "
+            "take a smaller one, --config.batch_size=N"
         )
     samples = ReadableSamples(source, MAX_NEIGHBOURS if data_config.skip_damaged else 0)
     local_size = _local_batch_size(batch_size, shard)

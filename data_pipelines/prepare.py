@@ -73,6 +73,9 @@ def _data_set(name):
     if name != "folder" and name not in DATA_SETS:
         raise UserError(f"unknown data set {name!r}: choose one of {', '.join(DATA_SETS)}, folder")
     cli.require("data_dir")
+    for flag in ("source", "masks"):
+        if FLAGS[flag].value == "":
+            raise UserError(f"--{flag}= is empty: name a directory, or leave the flag out")
     data_dir = pathlib.Path(FLAGS.data_dir)
     options = {"source": FLAGS.source, "data_dir": data_dir, "max_side": FLAGS.max_side}
     if name == "folder":

@@ -50,6 +50,20 @@ def _is_prepared(directory):
     return (directory / "dataset_info.json").is_file()
 
 
+def open_builder(directory):
+    """The read-only builder of a prepared data set. Raises UserError when its files are damaged."""
+    try:
+        builder = tfds.builder_from_directory(directory)
+        builder.info.metadata["num_masks"], builder.info.metadata["max_side"]
+    except Exception as error:  # of JSON, protobuf or TFDS, by what is damaged
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise UserError(
+            f"{directory} is damaged ({type(error).__name__}: {reason}): delete it and prepare the "
+            "data set again"
+        ) from error
+    return builder
+
+
 class PreparedSplit:
     """One split of a data set that `data_pipelines.prepare` built.
 
@@ -63,7 +77,7 @@ class PreparedSplit:
     """
 
     def __init__(self, directory, split, with_masks=True, with_depth=False):
-        builder = tfds.builder_from_directory(directory)
+        builder = open_builder(directory)
         if split not in builder.info.splits:
             known = ", ".join(builder.info.splits)
             raise UserError(f"{directory} has no split {split!r}: choose one of {known}")
@@ -88,7 +102,7 @@ class PreparedSplit:
         name = (
             f"{record['file_name'].decode()} (sample {index} of {self._split}, {self._directory})"
         )
-        remedy = "prepare the data set again"
+        remedy = f"delete {self._directory} and prepare the data set again"
         read = decode_upright if self._upright else decode
         sample = {"image": read(record["image"], name, remedy=remedy), "index": int(index)}
         if self._with_masks:
@@ -106,7 +120,7 @@ class PreparedSplit:
         except RuntimeError as error:
             raise UserError(
                 f"sample {index} of {self._split} in {self._directory} cannot be read ({error}): "
-                "prepare the data set again"
+                f"delete {self._directory} and prepare the data set again"
             ) from error
         return record
 

@@ -1,5 +1,6 @@
 """How every command starts: absl flags, user errors as one line, honest exit codes."""
 
+import logging as std_logging
 import os
 import sys
 
@@ -18,6 +19,8 @@ def parse_flags(arguments):
             flags.FLAGS["config"].value.keys()  # a file that failed to load speaks up here
     except (AttributeError, KeyError) as error:
         raise UserError(f"config: no such key: {error} (dias_jax/config/defaults.py)") from error
+    except BrokenPipeError:
+        raise
     except (flags.Error, TypeError, ValueError, OSError) as error:
         raise UserError(f"{str(error).strip().splitlines()[-1].strip()} (see --help)") from error
     if flags.FLAGS["verbosity"].using_default_value:
@@ -47,11 +50,16 @@ def run(main, define_flags=None):
     `define_flags` defines flags that depend on others: command line -> command line.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # of XLA's C++ log
+    # Our warnings as they are, without a logger's time, process and line.
+    logging.get_absl_handler().setFormatter(std_logging.Formatter("%(message)s"))
     try:
         arguments = sys.argv if define_flags is None else define_flags(sys.argv)
         app.run(main, argv=arguments, flags_parser=parse_flags)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except SystemExit as stop:  # absl leaves --help with 1
         sys.exit(0 if HELP & set(sys.argv[1:]) else stop.code)

@@ -66,6 +66,11 @@ def open_out():
 def compare_thresholds(trained, split, values, out):
     """Print the table, draw the plot: -> metrics as lists, number of samples."""
     num_masks = open_split(trained.config.data, split).num_masks
+    if not num_masks:
+        raise UserError(
+            f"--thresholds compares metrics, but {trained.config.data.name} was prepared without "
+            "masks: leave it out, or prepare the data set with --masks=DIR"
+        )
     step = thresholds.compile_sweep(trained.model, num_masks, values)
     metrics, count = evaluate_split(step, trained.variables, trained.config, split)
     print(thresholds.threshold_table(values, metrics))

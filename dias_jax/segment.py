@@ -79,15 +79,23 @@ def main(arguments):
         print(TOY.format(flags.FLAGS.model), file=sys.stderr)
     out = pathlib.Path(OUT.value)
     out.mkdir(parents=True, exist_ok=True)
+    damaged = 0
     for path, name in zip(paths, output_names(paths)):
-        encoded = read_bytes(path)
-        image = decode_upright(encoded, path, "replace it, or save it as PNG or JPEG")
+        try:
+            encoded = read_bytes(path)
+            image = decode_upright(encoded, path, "replace it, or save it as PNG or JPEG")
+        except UserError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            damaged += 1
+            continue
         result = segment_image(trained, image)
         np.savez_compressed(out / f"{name}.npz", **result)
         draw_panels(image, result).save(out / f"{name}.png")
         num_frames = count_frames(encoded)
         frames = f" (the first of {num_frames} frames)" if num_frames > 1 else ""
         print(f"{path}{frames} -> {out / name}.png, {name}.npz")
+    if damaged:
+        raise UserError(f"{damaged} of {len(paths)} images could not be read; they are named above")
 
 
 def draw_panels(image, result):

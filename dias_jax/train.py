@@ -12,6 +12,7 @@ from ml_collections import config_flags
 
 from dias_jax import cli, devices
 from dias_jax.config.experiments import name_files
+from dias_jax.errors import UserError
 from dias_jax.runs.config_file import holds_config, load_config
 from dias_jax.tasks.discovery import Discovery
 from dias_jax.training.loop import fit
@@ -37,7 +38,9 @@ def define_config(arguments):
 
 def main(arguments):
     """Check the flags and train."""
-    cli.require("config", "workdir")
+    cli.require("workdir")
+    if flags.FLAGS.config is None:
+        raise UserError(f"--config is missing, and {WORKDIR.value} holds no run to continue")
     config = flags.FLAGS.config
     if COORDINATOR.value is not None:
         devices.join_hosts(COORDINATOR.value, NUM_HOSTS.value, HOST.value)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_pipelines.drawn import shapes
 from dias_jax.pictures.overlays import TITLE
 
 COMMANDS = (
@@ -80,7 +81,33 @@ def test_train_then_evaluate_then_segment(run_module, tiny_flags, tmp_path):
     result = run_module(
         "dias_jax.segment", f"--workdir={workdir}", f"--out={out}", photographs, check=False
     )
-    assert_one_line(result, "broken.png")
+    left_out, error = result.stderr.splitlines()
+    assert result.returncode == 2 and left_out.startswith("left out: ") and "broken.png" in left_out
+    assert error == "error: 1 of 4 images could not be read; they are named above"
+
+
+@pytest.mark.slow
+def test_own_images_without_masks(run_module, tiny_flags, tmp_path):
+    """From a folder of pictures to a gallery; what needs masks says so."""
+    for number in range(10):
+        image, _ = shapes.render(number, "train", 40)
+        (tmp_path / "own").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "own" / f"{number}.png")
+    folders = [f"--source={tmp_path / 'own'}", f"--data_dir={tmp_path / 'data'}"]
+    run_module("data_pipelines.prepare", "folder", "--name=own", *folders)
+    workdir = tmp_path / "run"
+    command = ["dias_jax.train", *tiny_flags, f"--workdir={workdir}", "--config.data.name=own"]
+    command += [f"--config.data.data_dir={tmp_path / 'data'}", "--config.steps=2"]
+    assert_one_line(run_module(*command, check=False), "a batch of 8", "--config.batch_size=N")
+    assert not workdir.exists()  # so that the same command with a smaller batch can begin
+    run_module(*command, "--config.batch_size=4")
+    assert Image.open(workdir / "images" / "step_0000002.png").height < 5 * 130  # no padding
+    report = json.loads(run_module("dias_jax.evaluate", f"--workdir={workdir}").stdout)
+    assert "reconstruction" in report["metrics"] and "decoder/ari" not in report["metrics"]
+    sweep = ["dias_jax.evaluate", f"--workdir={workdir}", "--thresholds=0,0.1"]
+    assert_one_line(run_module(*sweep, check=False), "own was prepared without masks")
+    run_module("dias_jax.gallery", f"--workdir={workdir}", f"--out={tmp_path / 'gallery'}")
+    assert (tmp_path / "gallery" / "gallery.html").exists()
 
 
 def check_thresholds(run_module, workdir):

@@ -47,6 +47,8 @@ def _require_source(data_set):
 
 def _require_same(data_set):
     metadata, directory = data_set.info.metadata, data_set.data_path
+    if "max_side" not in metadata:
+        raise UserError(f"{directory} is there but is no prepared data set: move it away")
     stored = metadata["max_side"]
     if stored != data_set.max_side:
         raise UserError(

@@ -145,7 +145,10 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 yield number, self._record(sample)
                 number += 1
         if number == 0:
-            raise UserError(f"no image of the {split} split of {self.source} can be read")
+            raise UserError(
+                f"no image of the {split} split of {self.source} can be read: replace or remove "
+                "the damaged ones, which are named above"
+            )
 
     def _record(self, sample):
         if sample.pixels is None:

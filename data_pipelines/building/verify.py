@@ -1,11 +1,10 @@
 """Reads every record of a prepared data set again and compares it with what was recorded."""
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from data_pipelines.building.build import describe
 from data_pipelines.building.masks import boxes_of
-from data_pipelines.records import PreparedSplit
+from data_pipelines.records import PreparedSplit, open_builder
 from dias_jax.errors import UserError
 
 
@@ -14,7 +13,7 @@ def verify(directory):
 
     Raises UserError when a file is missing or damaged, or a sample contradicts its record.
     """
-    info = tfds.builder_from_directory(directory).info
+    info = open_builder(directory).info
     with_depth = "depth" in info.features
     largest = min(info.metadata["num_masks"], 1)
     for split in info.splits:
@@ -24,7 +23,8 @@ def verify(directory):
             problem = find_problem(sample)
             if problem:
                 raise UserError(
-                    f"sample {index} of {split} in {directory} {problem}: prepare it again"
+                    f"sample {index} of {split} in {directory} {problem}: delete that and prepare "
+                    "the data set again"
                 )
             if "mask" in sample:
                 largest = max(largest, int(sample["mask"].max()))

@@ -4,6 +4,7 @@ The source holds train2017/, val2017/ and annotations/instances_{train,val}2017.
 """
 
 import functools
+import pathlib
 
 import numpy as np
 
@@ -35,9 +36,12 @@ class CocoInstance(Coco, skip_registration=True):
         """The kinds of things, from the smaller of the JSON files, since both hold them."""
         path = self._table_path(SOURCE_SPLITS["validation"])
         try:
-            return {entry["id"]: entry["name"] for entry in read_json(path)["categories"]}
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{path} holds no categories: take the published one") from error
+            categories = {entry["id"]: entry["name"] for entry in read_json(path)["categories"]}
+        except (KeyError, TypeError):
+            categories = {}
+        if not categories or not all(map(_is_number, categories)):
+            raise UserError(f"{path} holds no categories: take the published one")
+        return categories
 
     def published_splits(self):
         """The images in the order of the JSON files; one without any instance is background."""
@@ -84,14 +88,30 @@ def read_instances(path):
         images = {image["id"]: (image, []) for image in table["images"]}
         for annotation in table["annotations"]:
             images[annotation["image_id"]][1].append(annotation)
-        complete = all({"file_name", "height", "width"} <= set(image) for image in table["images"])
-        keys = {"id", "category_id", "segmentation"}
-        complete &= all(keys <= set(annotation) for annotation in table["annotations"])
+        wrong = [image for image in table["images"] if not _is_image(image)]
+        wrong += [entry for entry in table["annotations"] if not _is_annotation(entry)]
     except (KeyError, TypeError):
-        complete = False
-    if not (complete and images):
-        raise UserError(f"{path} holds no instance annotation: take the published one")
+        images, wrong = {}, []
+    if wrong or not images:
+        what = f" ({str(wrong[0])[:100]} is none)" if wrong else ""
+        raise UserError(f"{path} holds no instance annotation{what}: take the published one")
     return list(images.values())
+
+
+def _is_number(value):
+    """Whether this is a whole number that a record can hold."""
+    return type(value) is int and abs(value) < 2**31
+
+
+def _is_image(entry):
+    name, sides = entry["file_name"], (entry["height"], entry["width"])
+    is_plain = isinstance(name, str) and name == pathlib.PurePath(name).name and "\0" not in name
+    return is_plain and all(_is_number(side) and 0 < side < 2**16 for side in sides)
+
+
+def _is_annotation(entry):
+    is_known = _is_number(entry["category_id"]) and type(entry["id"]) is int
+    return is_known and "segmentation" in entry
 
 
 def paint(annotations, height, width, name, mask_tools):

@@ -20,6 +20,7 @@ from data_pipelines.building.masks import renumber
 from data_pipelines.images import decode_indices, decode_upright, read_bytes
 from data_pipelines.records import PREPARED, is_valid_name
 from dias_jax.errors import UserError
+from dias_jax.files import sha256
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +58,14 @@ class Folder(ObjectDataSet, skip_registration=True):
         return {}
 
     def fingerprint(self):
-        """A digest of names and sizes of all images and masks."""
+        """A digest of names and contents of all images and masks."""
         names, _, masks = self._list()
         paths = [self.source / name for name in names] + list(masks.values())
-        sizes = [os.path.getsize(path) if os.path.exists(path) else -1 for path in paths]
-        lines = [f"{os.fspath(path)} {size}" for path, size in zip([*names, *masks], sizes)]
-        return hashlib.sha256(os.fsencode("\n".join(lines))).hexdigest()
+        digest = hashlib.sha256()
+        for name, path in zip([*names, *masks], paths):
+            content = sha256(path) if path.is_file() else "not a file"
+            digest.update(os.fsencode(f"{name} {content}\n"))
+        return digest.hexdigest()
 
     def published_splits(self):
         """The images by name; see `listing.assign_splits`."""
@@ -89,6 +92,9 @@ class Folder(ObjectDataSet, skip_registration=True):
             found = list_files(self.masks)[0] if self.HAS_MASKS else []
             pngs = [name for name in found if name.lower().endswith(".png")]
             masks = {_stem(name): self.masks / name for name in pngs}
+            if self.HAS_MASKS:
+                _refuse_shared_stems(names, self.source)
+                _refuse_shared_stems(pngs, self.masks)
             self._listed = names, num_others, masks
         return self._listed
 
@@ -131,6 +137,18 @@ class Folder(ObjectDataSet, skip_registration=True):
             )
         mask, objects = renumber(indices, path, not_annotated=(NOT_ANNOTATED,))
         return sample._replace(mask_name=path, mask=mask, classes=[UNKNOWN] * len(objects))
+
+
+def _refuse_shared_stems(names, folder):
+    """Raises UserError where two files would belong to one mask or image."""
+    seen = {}
+    for name in names:
+        other = seen.setdefault(_stem(name), name)
+        if other != name:
+            raise UserError(
+                f"{plain(other)} and {plain(name)} in {folder} have one name but for the suffix, "
+                "so which mask belongs to which image cannot be told: rename one"
+            )
 
 
 def _size(array):

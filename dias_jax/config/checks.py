@@ -16,8 +16,9 @@ def check_value(name, value, key):
         allowed = ", ".join(f'"{choice}"' for choice in key.choices)
         raise UserError(f'config.{name}="{value}" is unknown: use one of {allowed}')
     low, high = key.at_least, key.at_most
-    if low is not None and not value >= low:
+    values = value if isinstance(key.default, tuple) else (value,)
+    if low is not None and not all(low <= number for number in values):
         wanted = f"at least {low}" if high is None else f"between {low} and {high}"
         raise UserError(f"config.{name}={value}: must be {wanted}")
-    if high is not None and not value <= high:
+    if high is not None and not all(number <= high for number in values):
         raise UserError(f"config.{name}={value}: must be between {low} and {high}")

@@ -33,7 +33,7 @@ KEYS = {
     "data.name": Key("coco", "shapes, or a data set that was prepared: coco, voc, ... one's own"),
     "data.data_dir": Key("data", "where `python -m data_pipelines.prepare` has put the data"),
     "data.image_size": Key(256, "pixels, square", at_least=1),
-    "data.crop_scale": Key((0.75, 1.0), "area of a training crop / the largest square's"),
+    "data.crop_scale": Key((0.75, 1.0), "area of a training crop / the largest square's", 0, 1),
     "data.flip": Key(True, "mirror half of the training views"),
     "data.seed": Key(0, "of data sets that are drawn"),
     "data.skip_damaged": Key(True, "the next readable training sample replaces a damaged one"),
@@ -95,10 +95,12 @@ KEYS = {
     ),
     "loss.distillation_weight": Key(1.0, "reached by half a cosine from 0; 0: off"),
     # Optimiser.
-    "optimizer.learning_rate": Key(2e-4, "peak of Adam's; in proportion to the batch size"),
-    "optimizer.warmup_fraction": Key(0.05, "of the steps, linear from 0"),
-    "optimizer.final_fraction": Key(1e-3, "of the peak, reached by half a cosine"),
-    "optimizer.clip_norm": Key(1.0, "global norm of the gradient"),
+    "optimizer.learning_rate": Key(
+        2e-4, "peak of Adam's; in proportion to the batch size", at_least=0
+    ),
+    "optimizer.warmup_fraction": Key(0.05, "of the steps, linear from 0", 0, 1),
+    "optimizer.final_fraction": Key(1e-3, "of the peak, reached by half a cosine", 0, 1),
+    "optimizer.clip_norm": Key(1.0, "global norm of the gradient", at_least=0),
     # Evaluation.
     "evaluation.every": Key(2_500, "steps between evaluations, which save a checkpoint", 1),
     "evaluation.split": Key("validation", "split to evaluate on"),

@@ -13,9 +13,8 @@ def write_gallery(trained, split, out, count=16, poster=4):
 
     `trained`: a TrainedModel; the picture has the first `poster` of the scenes.
     """
-    out = pathlib.Path(out)
+    out, scenes = pathlib.Path(out), study_scenes(trained, split, count)
     out.mkdir(parents=True, exist_ok=True)
-    scenes = study_scenes(trained, split, count)
     config = trained.config
     title = f"DIAS on {config.data.name}: {config.model.num_slots} slots, step {trained.step:,}"
     picture, page = out / "gallery.png", out / "gallery.html"

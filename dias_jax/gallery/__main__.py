@@ -13,7 +13,7 @@ from dias_jax.gallery import write_gallery
 from dias_jax.runs.flags import open_model, run_on_model
 
 OUT = flags.DEFINE_string("out", None, "directory for gallery.png and gallery.html")
-SPLIT = flags.DEFINE_string("split", "test", "split the scenes come from")
+SPLIT = flags.DEFINE_string("split", None, "split the scenes come from; default: the config's")
 COUNT = flags.DEFINE_integer("count", 16, "scenes in gallery.html", 1)
 POSTER = flags.DEFINE_integer("poster", 4, "scenes in gallery.png, the first of these", 1)
 
@@ -21,7 +21,9 @@ POSTER = flags.DEFINE_integer("poster", 4, "scenes in gallery.png, the first of 
 def main(arguments):
     """Open the model and draw."""
     require("out")
-    paths = write_gallery(open_model(), SPLIT.value, OUT.value, COUNT.value, POSTER.value)
+    trained = open_model()
+    split = SPLIT.value or trained.config.evaluation.split
+    paths = write_gallery(trained, split, OUT.value, COUNT.value, POSTER.value)
     print(*paths, sep="\n")
 
 

@@ -33,7 +33,9 @@ def read_record(name):
     """
     if name not in shipped_names():
         options = ", ".join(shipped_names())
-        raise UserError(f'no checkpoint "{name}" ships with dias_jax: choose one of {options}')
+        raise UserError(
+            f'"{name}" is neither a work directory nor a checkpoint that ships: {options}'
+        )
     return json.loads((FOLDER / f"{name}.json").read_text())
 
 

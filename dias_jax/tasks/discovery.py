@@ -41,13 +41,13 @@ class Discovery:
         devices.check_batch_size(config.batch_size, "batch_size", config.accumulation)
         self.config = config
         source = open_split(config.data, config.evaluation.split)
-        open_split(config.data, "train")
         self.model = build(config.model)
         objective = functools.partial(dias_objective, **objective_options(config))
         self.loss_fn = functools.partial(discovery_loss, model=self.model, objective=objective)
         self.num_masks = source.num_masks
         devices.check_batch_size(config.evaluation.batch_size, "evaluation.batch_size")
         self.protocol = protocol_line(config, config.evaluation.split)
+        self.train_batches(0)  # what is wrong with the data shows before anything is written
 
     @functools.cached_property
     def eval_step(self):
@@ -79,7 +79,8 @@ class Discovery:
 
     def draw(self, batch, predictions):
         """A picture of the first samples of a batch and what was found in them."""
-        count, shown = self.config.evaluation.pictures, self.config.evaluation.masks
+        count = min(self.config.evaluation.pictures, batch["valid"].sum())
+        shown = self.config.evaluation.masks
         segmentations = {name: predictions[name] for name in MASKS}
         attention = predictions[f"{shown}_attention"]
         return overview(batch, segmentations, attention, predictions["slot_mask"], count)

@@ -79,6 +79,8 @@ class Run:
             for step in range(self.start + 1, config.steps + 1):
                 batch = next(batches)
                 self.state, values = self.train_step(self.state, batch, rng)
+                if step == self.start + 1:
+                    self.clock = time.perf_counter()  # compilation is not speed
                 self.window.append((step, batch["index"], batch["replaced"].sum(), values))
                 if step % config.log_every == 0 or step == config.steps:
                     self.log_window(bar)

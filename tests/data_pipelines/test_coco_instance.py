@@ -159,7 +159,8 @@ def test_coco_says_what_is_missing_and_what_could_be_had(source, tmp_path):
     [
         ("{", "is not valid JSON"),
         ("{}", "holds no categories"),
-        ('{"categories": [], "images": [], "annotations": []}', "holds no instance annotation"),
+        ('{"categories": [], "images": [], "annotations": []}', "holds no categories"),
+        ('{"categories": [{"id": 1, "name": "dog"}]}', "holds no instance annotation"),
         (None, "is missing: unpack http.*annotations_trainval2017.zip"),
     ],
 )
@@ -168,6 +169,30 @@ def test_other_tables_are_refused(source, tmp_path, table, message, monkeypatch)
     for path in source.glob("annotations/*.json"):
         path.unlink() if table is None else path.write_text(table)
     with pytest.raises(UserError, match=message):
+        build(CocoInstance(source=source, data_dir=tmp_path / "data"))
+
+
+@pytest.mark.parametrize(
+    "place, key, value",
+    [
+        ("images", "height", 12.0),
+        ("images", "width", None),
+        ("images", "width", 0),
+        ("images", "file_name", 7),
+        ("images", "file_name", "../outside.jpg"),
+        ("images", "file_name", "a\0.jpg"),
+        ("annotations", "id", "x"),
+        ("annotations", "category_id", "dog"),
+        ("annotations", "category_id", 2**40),
+    ],
+)
+def test_entries_of_another_type_are_named(source, tmp_path, monkeypatch, place, key, value):
+    monkeypatch.setattr(coco_instance, "import_mask_tools", lambda: None)
+    path = source / "annotations" / "instances_train2017.json"
+    table = json.loads(path.read_text())
+    table[place][0][key] = value
+    path.write_text(json.dumps(table))
+    with pytest.raises(UserError, match=r"no instance annotation \(.* is none\): take the publ"):
         build(CocoInstance(source=source, data_dir=tmp_path / "data"))
 
 

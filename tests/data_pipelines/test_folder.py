@@ -161,6 +161,38 @@ def test_other_files_under_the_same_name_are_refused(photos, tmp_path):
         build(Folder(source=photos / "train", data_dir=tmp_path))
 
 
+def test_other_contents_of_the_same_size_are_noticed(photos, masks, tmp_path):
+    options = {"source": photos, "masks": masks, "data_dir": tmp_path}
+    path = masks / "val" / "c.png"
+    indices = np.asarray(Image.open(path))
+    save(path, indices, compress_level=0)
+    build(Folder(**options))
+    size = path.stat().st_size
+    save(path, indices[::-1], compress_level=0)
+    assert path.stat().st_size == size
+    with pytest.raises(UserError, match="was prepared from other files"):
+        build(Folder(**options))
+
+
+def test_what_is_there_but_not_prepared_is_not_touched(photos, tmp_path):
+    other = tmp_path / "folder" / "2.0.0" / "mine.txt"
+    other.parent.mkdir(parents=True)
+    other.write_text("mine")
+    with pytest.raises(UserError, match="is there but is no prepared data set: move it away"):
+        build(Folder(source=photos, data_dir=tmp_path))
+    assert other.read_text() == "mine"
+
+
+@pytest.mark.parametrize("damaged", ["dataset_info.json", "features.json", "metadata.json"])
+def test_damaged_descriptions_are_one_line(photos, tmp_path, damaged):
+    build(Folder(source=photos, data_dir=tmp_path))
+    directory = prepared_directory("folder", tmp_path)
+    (directory / damaged).write_text("{")
+    for read in (verify, lambda directory: PreparedSplit(directory, "train")):
+        with pytest.raises(UserError, match="2.0.0 is damaged .*: delete it and prepare the data"):
+            read(directory)
+
+
 @pytest.mark.parametrize("name", ["coco", "shapes", "Photos", "my-photos", "", "../x", "1st"])
 def test_names_that_cannot_be(photos, tmp_path, name):
     with pytest.raises(UserError, match=f"'{name}' cannot be a data set's name: take lowercase"):
@@ -180,6 +212,10 @@ def white_on_black(masks):
         save(path, np.where(np.asarray(Image.open(path)) > 0, 255, 0).astype(np.uint8))
 
 
+def two_of_one_name(masks):
+    save(masks / "val" / "c.PNG", picture(2)[1])
+
+
 def elsewhere(masks):
     (masks / "val").rename(masks / "validation")
     (masks / "train").rename(masks / "training")
@@ -191,6 +227,7 @@ def elsewhere(masks):
         (colours, "c.png is a picture of mode RGB: store the numbers of objects as a grey or pal"),
         (another_size, "c.png is 32 x 23 pixels but .*c.png is 32 x 24, upright"),
         (white_on_black, "shows an object: in a mask 0 is the background, 1.. are objects and 255"),
+        (two_of_one_name, "val/c.PNG and val/c.png in .*masks have one name but for the suffix"),
         (elsewhere, "no mask in .*masks belongs to .*that of train/b.webp would be .*train/b.png"),
     ],
 )

@@ -213,7 +213,7 @@ def test_an_unfinished_preparation_is_not_prepared(coco, shapes_config, tmp_path
 
 
 def test_batches_that_cannot_be(coco_config):
-    with pytest.raises(UserError, match="batch size 12 is larger than .* 11 samples"):
+    with pytest.raises(UserError, match="a batch of 12 is larger than .* 11 samples"):
         pipeline.train_batches(coco_config, 12, seed=0)
     with pytest.raises(UserError, match="batch size 4 is not divisible by the 3 hosts"):
         pipeline.train_batches(coco_config, 4, seed=0, shard=(0, 3))

@@ -106,6 +106,8 @@ def test_help():
         (["folder", "--source=tests/golden.npz", "--data_dir=x"], "golden.npz is no directory"),
         (["folder", "--source=tests", "--masks=nowhere", "--data_dir=x"], "nowhere are no dir"),
         (["coco", "--data_dir=x", "--name=mine"], "--name belong to your own images: prepare fol"),
+        (["folder", "--source=", "--data_dir=x"], "--source= is empty: name a directory"),
+        (["folder", "--source=tests", "--masks=", "--data_dir=x"], "--masks= is empty"),
         (["mine", "--data_dir=x", "--verify"], "unknown data set 'mine': choose one of shapes"),
     ],
 )

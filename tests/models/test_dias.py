@@ -12,7 +12,7 @@ import pytest
 from dias_jax import losses
 from dias_jax.config import defaults
 from dias_jax.errors import UserError
-from dias_jax.models import build
+from dias_jax.models import build, predict
 from dias_jax.models.dias import Encoded, FirstAggregation, Reinit
 from dias_jax.models.draws import Draws
 from dias_jax.models.initializer import SeparateGaussian, SharedGaussian
@@ -40,6 +40,13 @@ def forward(model, variables, images, **arguments):
 
 def streams(seed):
     return {"slots": jax.random.key(seed), "decoder": jax.random.key(seed + 1)}
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (3, 32, 32, 4)])
+def test_what_is_no_batch_of_images_is_refused(case, shape):
+    model, variables, _ = case
+    with pytest.raises(UserError, match="images of shape .*: give a batch, .B, H, W, 3."):
+        predict(model, variables, np.zeros(shape, np.uint8), jax.random.key(0))
 
 
 def test_output_has_the_promised_shapes(case):

@@ -61,13 +61,13 @@ def test_commands_use_it_when_no_run_is_named(run_module, tmp_path):
     saved = np.load(tmp_path / "out" / "scene.npz")
     assert saved["aggregator"].shape == (60, 60) and len(np.unique(saved["aggregator"])) > 2
     result = run_module("dias_jax.evaluate", "--model=clouds", check=False)
-    assert result.returncode == 2 and result.stderr.startswith('error: no checkpoint "clouds"')
+    assert result.returncode == 2 and result.stderr.startswith('error: "clouds" is neither')
     result = run_module("dias_jax.evaluate", "--save_predictions", check=False)
     assert result.returncode == 2 and "--out is missing" in result.stderr
 
 
 def test_an_unknown_name_gets_the_list():
-    with pytest.raises(UserError, match='no checkpoint "clouds" .* shapes'):
+    with pytest.raises(UserError, match='"clouds" is neither .* ships: shapes'):
         load("clouds")
 
 
