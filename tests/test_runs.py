@@ -70,3 +70,10 @@ def test_work_directories_of_before_still_open_and_continue(tmp_path):
     assert last["values"].keys() == expected["values"].keys()
     for name, value in expected["values"].items():
         assert last["values"][name] == pytest.approx(value, rel=1e-3), name
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"model": "x"}', '{"model": {"num_slots": "four"}}'])
+def test_a_damaged_config_is_one_line(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match="config.json is damaged .*: restore it, or name another"):
+        load_config(tmp_path)

@@ -7,6 +7,8 @@ from dias_jax.errors import UserError
 def check_config(config):
     """Raise UserError on the first value that is not among its choices or outside its bounds."""
     for name, value in flatten(config).items():
+        if name not in KEYS:
+            raise UserError(f"config.{name} is no key: dias_jax/config/defaults.py has them all")
         check_value(name, value, KEYS[name])
 
 

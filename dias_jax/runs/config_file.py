@@ -39,12 +39,18 @@ def holds_config(workdir):
 def load_config(workdir):
     """The config of a work directory; backbone weights that lie in it are found there.
 
-    Raises UserError where there is no config.
+    Raises UserError where there is no config, or a damaged one.
     """
     path = pathlib.Path(workdir) / FILE_NAME
     if not holds_config(workdir):
         raise UserError(f"{path} does not exist: --workdir must name a training run's directory")
-    config = complete(json.loads(path.read_text()))
+    try:
+        config = complete(json.loads(path.read_text()))
+    except Exception as error:  # of JSON or types, by what is damaged
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path} is damaged ({reason}): restore it, or name another --workdir"
+        ) from error
     weights = config.model.backbone.weights
     if weights and (path.parent / weights).is_file():
         config.model.backbone.weights = str(path.parent / weights)
