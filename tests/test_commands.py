@@ -21,6 +21,7 @@ COMMANDS = (
     "data_pipelines.preview",
     "experiments.studies.baselines",
     "experiments.studies.ablation",
+    "experiments.studies.features",
     "experiments.benchmarks.reduction_cost",
     "experiments.benchmarks.data_speed",
     "dias_jax.demo",

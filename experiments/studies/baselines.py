@@ -10,13 +10,10 @@ by its own objective, and its cluster map is upsampled like attention.
 
 import functools
 import json
-import warnings
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from absl import flags
-from scipy.cluster.vq import kmeans2
 
 from data_pipelines.sources import open_split
 from dias_jax import devices
@@ -33,30 +30,10 @@ from dias_jax.runs.flags import open_model, run_on_model
 from dias_jax.segmentation import MASKS, slot_map
 from dias_jax.steps.scoring import measure, sum_up
 
+from .k_means import k_means
+
 SPLIT = flags.DEFINE_string("split", "test", "held-out split")
 CLUSTERS = flags.DEFINE_list("clusters", None, "numbers of clusters; default: that of slots")
-STARTS, ROUNDS = 5, 30
-
-
-def k_means(features, index, count):
-    """The best of several starts for each image alone, on the host: -> assignment (B, N) int32.
-
-    features (B, N, C) float32, index (B,) the images' numbers, which decide the starts.
-    """
-    found = np.zeros(features.shape[:2], np.int32)
-    for row, points, number in zip(found, np.asarray(features), np.asarray(index)):
-        runs = [cluster(points, count, (int(number), start)) for start in range(STARTS)]
-        row[:] = min(runs, key=lambda run: run[1])[0]
-    return found
-
-
-def cluster(points, count, seed):
-    """One run of k-means from a k-means++ start: (N, C) -> assignment (N,), its objective."""
-    generator = np.random.default_rng(seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a cluster is empty
-        centres, assignment = kmeans2(points, count, ROUNDS, minit="++", seed=generator)
-    return assignment, np.square(points - centres[assignment]).sum()
 
 
 def k_means_step(variables, batch, rng, *, model, num_clusters, num_masks, axis_name=None):
