@@ -51,7 +51,9 @@ def test_a_model_is_loaded_by_the_name_of_its_work_directory(tiny_config, tmp_pa
     chex.assert_trees_all_equal_shapes(variables, trained.variables)
     images = np.zeros((2, 32, 32, 3), np.uint8)
     assert predict(model, variables, images, jax.random.key(0)).slots.shape == (2, 4, 16)
-    with pytest.raises(UserError, match="nowhere\" is neither a work directory nor a checkpoint that ships"):
+    with pytest.raises(
+        UserError, match='nowhere" is neither a work directory nor a checkpoint that ships'
+    ):
         load(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no config.json"):
