@@ -22,6 +22,7 @@ COMMANDS = (
     "experiments.studies.baselines",
     "experiments.studies.ablation",
     "experiments.studies.features",
+    "experiments.studies.gradients",
     "experiments.benchmarks.reduction_cost",
     "experiments.benchmarks.data_speed",
     "dias_jax.demo",
