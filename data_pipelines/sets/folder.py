@@ -50,7 +50,7 @@ class Folder(ObjectDataSet, skip_registration=True):
             raise UserError(f"the masks {masks} are no directory")
         if masks and source and self.masks.resolve() == pathlib.Path(source).resolve():
             raise UserError(f"{masks} cannot hold both images and masks: give --masks its own")
-        self._listed = self._last_split = None
+        self._listed = self._last_split = self._digest = None
         super().__init__(source=source, data_dir=data_dir, max_side=max_side)
 
     def categories(self):
@@ -59,6 +59,11 @@ class Folder(ObjectDataSet, skip_registration=True):
 
     def fingerprint(self):
         """A digest of names and contents of all images and masks."""
+        if self._digest is None:  # it is asked for before a build and after it
+            self._digest = self._read_digest()
+        return self._digest
+
+    def _read_digest(self):
         names, _, masks = self._list()
         paths = [self.source / name for name in names] + list(masks.values())
         digest = hashlib.sha256()
