@@ -35,13 +35,13 @@ from dias_jax.steps.scoring import measure
 
 from .k_means import k_means
 
-IMAGES = flags.DEFINE_integer("images", 96, "validation images to measure", 2)
 CLUSTERS = (6, 16)
 DISTANCE = 16  # pixels between a token and the neighbours that it is predicted from
 
 
-def define_config(arguments):
-    """--config of an experiment."""
+def define_flags(arguments):
+    """--config of an experiment, and what is this study's own."""
+    flags.DEFINE_integer("images", 96, "validation images to measure", 2)
     config_flags.DEFINE_config_file("config", None, "experiment, by name or file", lock_config=True)
     return name_files(arguments)
 
@@ -119,7 +119,9 @@ def main(arguments):
     config = flags.FLAGS.config
     num_masks = open_split(config.data, "validation").num_masks
     batch = next(
-        pipeline.evaluation_batches(config.data, "validation", IMAGES.value, limit=IMAGES.value)
+        pipeline.evaluation_batches(
+            config.data, "validation", flags.FLAGS.images, limit=flags.FLAGS.images
+        )
     )
     features = frozen_features(config, batch)
     rows = [
@@ -132,4 +134,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, define_config)
+    cli.run(main, define_flags)

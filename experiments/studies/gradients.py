@@ -27,8 +27,6 @@ from dias_jax.steps.training import train_step
 from dias_jax.tasks.discovery import Discovery, objective_options
 from dias_jax.training.optimizer import build_optimizer
 
-OUT = flags.DEFINE_string("out", None, "directory for the plot")
-EVERY = flags.DEFINE_integer("every", 50, "steps between measurements", 1)
 TITLES = (
     *("step", "reconstruction", "distillation", "weight"),
     *("gradient of reconstruction", "gradient of distillation"),
@@ -36,8 +34,10 @@ TITLES = (
 PARTS = ("reconstruction", "distillation")
 
 
-def define_config(arguments):
-    """--config of an experiment."""
+def define_flags(arguments):
+    """--config of an experiment, and what is this study's own."""
+    flags.DEFINE_string("out", None, "directory for the plot")
+    flags.DEFINE_integer("every", 50, "steps between measurements", 1)
     config_flags.DEFINE_config_file("config", None, "experiment, by name or file", lock_config=True)
     return name_files(arguments)
 
@@ -101,13 +101,13 @@ def plot(found, path):
 def main(arguments):
     """Train, print and draw."""
     cli.require("config", "out")
-    out = pathlib.Path(OUT.value)
+    out = pathlib.Path(flags.FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
-    found = train_and_measure(flags.FLAGS.config, EVERY.value)
+    found = train_and_measure(flags.FLAGS.config, flags.FLAGS.every)
     print(table(found))
     plot(found, out / "gradients.png")
     print(f"plot in {out / 'gradients.png'}")
 
 
 if __name__ == "__main__":
-    cli.run(main, define_config)
+    cli.run(main, define_flags)
