@@ -11,10 +11,9 @@ SRC a work directory: DST becomes a checkpoint that the reference loads.
 import pathlib
 
 from absl import flags, logging
-from ml_collections import config_flags
 
 from dias_jax.cli import run
-from dias_jax.config.experiments import name_file, name_files
+from dias_jax.config.experiments import define_config_flag
 from dias_jax.errors import UserError
 from dias_jax.interop.work_directory import Untold, export_checkpoint, import_checkpoint
 
@@ -29,8 +28,7 @@ CHECKPOINT = flags.DEFINE_enum("checkpoint", "best", ["best", "latest"], "of a w
 def define_config(arguments):
     """--config of an experiment, by name or file."""
     meaning = f"experiment, by name or file; default: {DEFAULT_CONFIG}"
-    config_flags.DEFINE_config_file("config", name_file(DEFAULT_CONFIG), meaning)
-    return name_files(arguments)
+    return define_config_flag(arguments, DEFAULT_CONFIG, meaning)
 
 
 def main(arguments):

@@ -5,7 +5,7 @@ and format; EXIF orientation is honoured, of animated files the first frame is t
 image is squeezed into the model's square and the masks are stretched back. For every image NAME:
 NAME.png (the masks of decoder and aggregator painted over it) and NAME.npz ("decoder", "aggregator"
 (H, W) uint8 slot indices, "slots" (S, D), "slot_mask" (S,), "decoder_attention" and
-"aggregator_attention" (S, h, w)).
+"aggregator_attention" (S, h, w)). A damaged image is named and left out; the exit code is 2 then.
 """
 
 import pathlib

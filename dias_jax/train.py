@@ -11,7 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from dias_jax import cli, devices
-from dias_jax.config.experiments import name_files
+from dias_jax.config.experiments import define_config_flag
 from dias_jax.errors import UserError
 from dias_jax.runs.config_file import holds_config, load_config
 from dias_jax.tasks.discovery import Discovery
@@ -32,8 +32,7 @@ def define_config(arguments):
     if early["config"] is None and workdir and holds_config(workdir):
         config_flags.DEFINE_config_dict("config", load_config(workdir), "of the run")
         return arguments
-    config_flags.DEFINE_config_file("config", None, "experiment, by name or file", lock_config=True)
-    return name_files(arguments)
+    return define_config_flag(arguments)
 
 
 def main(arguments):

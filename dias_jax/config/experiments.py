@@ -3,6 +3,8 @@
 import pathlib
 import runpy
 
+from ml_collections import config_flags
+
 from dias_jax.errors import UserError
 
 PACKAGE = pathlib.Path(__file__).parents[1]
@@ -42,6 +44,12 @@ def load_experiment(name):
     path, variant = find_experiment(name)
     get_config = runpy.run_path(str(path))["get_config"]
     return get_config() if variant is None else get_config(variant)
+
+
+def define_config_flag(arguments, default=None, meaning="experiment, by name or file"):
+    """Define --config of an experiment: command line -> the same with the file's path in it."""
+    config_flags.DEFINE_config_file("config", default and name_file(default), meaning)
+    return name_files(arguments)
 
 
 def name_files(arguments):

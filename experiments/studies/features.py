@@ -19,12 +19,11 @@ Masks are measured as everywhere (`dias_jax.metrics`), on validation scenes.
 import jax
 import numpy as np
 from absl import flags
-from ml_collections import config_flags
 
 from data_pipelines import pipeline
 from data_pipelines.sources import open_split
 from dias_jax import cli
-from dias_jax.config.experiments import name_files
+from dias_jax.config.experiments import define_config_flag
 from dias_jax.metrics import METRIC_TITLES, METRICS
 from dias_jax.models.build import build
 from dias_jax.models.prediction import predict
@@ -42,8 +41,7 @@ DISTANCE = 16  # pixels between a token and the neighbours that it is predicted 
 def define_flags(arguments):
     """--config of an experiment, and what is this study's own."""
     flags.DEFINE_integer("images", 96, "validation images to measure", 2)
-    config_flags.DEFINE_config_file("config", None, "experiment, by name or file", lock_config=True)
-    return name_files(arguments)
+    return define_config_flag(arguments)
 
 
 def frozen_features(config, batch):

@@ -16,10 +16,9 @@ import jax
 import matplotlib.pyplot as plt
 import optax
 from absl import flags
-from ml_collections import config_flags
 
 from dias_jax import cli
-from dias_jax.config.experiments import name_files
+from dias_jax.config.experiments import define_config_flag
 from dias_jax.losses import dias_objective
 from dias_jax.pictures.tables import markdown_table
 from dias_jax.runs.state import create_state
@@ -38,8 +37,7 @@ def define_flags(arguments):
     """--config of an experiment, and what is this study's own."""
     flags.DEFINE_string("out", None, "directory for the plot")
     flags.DEFINE_integer("every", 50, "steps between measurements", 1)
-    config_flags.DEFINE_config_file("config", None, "experiment, by name or file", lock_config=True)
-    return name_files(arguments)
+    return define_config_flag(arguments)
 
 
 def measure_gradients(state, batch, rng, *, model, objective):

@@ -5,6 +5,7 @@ import types
 
 import numpy as np
 import pytest
+from configs import data_config
 from PIL import Image
 
 from data_pipelines.building.build import build
@@ -79,27 +80,9 @@ def coco(tmp_path_factory):
 
 @pytest.fixture
 def shapes_config():
-    return types.SimpleNamespace(
-        name="shapes",
-        data_dir="",
-        image_size=32,
-        crop_scale=(0.75, 1.0),
-        flip=True,
-        seed=0,
-        keep_in_memory=False,
-        skip_damaged=False,
-    )
+    return data_config("shapes", "", 32)
 
 
 @pytest.fixture
 def coco_config(coco):
-    return types.SimpleNamespace(
-        name="coco",
-        data_dir=str(coco.data_dir),
-        image_size=24,
-        crop_scale=(0.75, 1.0),
-        flip=True,
-        seed=0,
-        keep_in_memory=False,
-        skip_damaged=False,
-    )
+    return data_config("coco", coco.data_dir, 24)

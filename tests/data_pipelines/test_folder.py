@@ -2,10 +2,10 @@
 
 import io
 import logging
-import types
 
 import numpy as np
 import pytest
+from configs import data_config
 from PIL import Image
 
 from data_pipelines import pipeline, sources
@@ -53,16 +53,7 @@ def masks(tmp_path):
 
 
 def config(data_dir, name):
-    return types.SimpleNamespace(
-        name=name,
-        data_dir=str(data_dir),
-        image_size=16,
-        crop_scale=(0.75, 1.0),
-        flip=True,
-        seed=0,
-        keep_in_memory=False,
-        skip_damaged=False,
-    )
+    return data_config(name, data_dir, 16)
 
 
 def test_without_masks_everything_works_but_masks(photos, tmp_path):
