@@ -80,6 +80,11 @@ KEYS = {
     "model.decoder.heads": Key(4, "of their attention", at_least=1),
     "model.decoder.uniform_probability": Key(0.5, "of a uniform number of visible tokens", 0, 1),
     "model.decoder.fixed_visible": Key(24, "their number otherwise; int(0.1 * 256) - 1", 0),
+    "model.decoder.order": Key(
+        "random",
+        "in which tokens become visible; raster: row by row",
+        choices=("random", "raster"),
+    ),
     "model.decoder.evaluation_sees_tokens": Key(True, "all tokens, or none, in evaluation"),
     # Loss.
     "loss.distillation": Key(

@@ -88,6 +88,7 @@ def build(config):
         input_scale=config.backbone.input_scale,
         uniform_probability=config.decoder.uniform_probability,
         fixed_visible=config.decoder.fixed_visible,
+        raster_order=config.decoder.order == "raster",
         evaluation_sees_tokens=config.decoder.evaluation_sees_tokens,
         token_stride=config.token_stride,
     )

@@ -94,6 +94,7 @@ class DIAS(nn.Module):
     input_scale: float = 0.875  # bicubic resize before the backbone: 256 -> 224 pixels
     uniform_probability: float = 0.5  # chance that the number of visible tokens is uniform
     fixed_visible: int = 24  # number of visible tokens otherwise
+    raster_order: bool = False  # tokens become visible row by row instead of in random order
     evaluation_sees_tokens: bool = True  # in evaluation all tokens are visible; False: none is
     token_stride: int = 1  # training takes one random token of every stride x stride cell
 
@@ -262,7 +263,9 @@ class DIAS(nn.Module):
                 return None, None
             batch = len(sample_index)
             return jnp.tile(jnp.arange(num_tokens), (batch, 1)), jnp.zeros(batch, int)
-        if token_order is None:
+        if token_order is None and self.raster_order:
+            token_order = jnp.tile(jnp.arange(num_tokens), (len(sample_index), 1))
+        elif token_order is None:
             token_order = sample_token_order(self.sample_keys("decoder", sample_index), num_tokens)
         if num_visible is None:
             num_visible = sample_num_visible(

@@ -58,12 +58,17 @@ class PatchColours(nn.Module):
 
     width: int = 32  # C
     patch_size: int = 8  # pixels, even
-    position_width: int = 12  # features of C that tell the position
+    position_share: float = 0.375  # of the C features, those that tell the position
     position_scale: float = 0.6  # their size beside the colour's
     rounds: int = 4  # of smoothing among cells
     reach: float = 0.4  # sides of the image, deviation of the neighbourhood
     sharpness: float = 40.0  # of the weights, per unit of cosine similarity
     own_share: float = 0.5  # of a patch's colour that is not smoothed
+
+    @property
+    def num_colours(self):
+        """How many features tell the colour; the others tell the position."""
+        return self.width - round(self.position_share * self.width)
 
     @nn.compact
     def __call__(self, images):
@@ -75,7 +80,7 @@ class PatchColours(nn.Module):
         for _ in range(self.rounds):
             cells = self.attend(cells, cell_places, cells, cell_places)
         smooth = self.attend(patches, places, cells, cell_places)
-        own = self.own_share * (jnp.arange(self.width) < self.width - self.position_width)
+        own = self.own_share * (jnp.arange(self.width) < self.num_colours)
         features = own * patches + (1 - own) * smooth
         return features.reshape(-1, h, w, self.width)
 
@@ -86,9 +91,9 @@ class PatchColours(nn.Module):
         halved = images.reshape(batch, height // 2, 2, width // 2, 2, 3).mean((2, 4))
         patches, _ = split_patches(opponent_colours(halved), self.patch_size // 2)
         pixels = patches.reshape(batch, h * w, -1, 3)
-        num_colours = self.width - self.position_width
-        colours = fourier_features(pixels, jax.random.key(0), num_colours, 1.0).mean(2)
-        where = fourier_features(patch_centres(h, w), jax.random.key(1), self.position_width, 3.0)
+        colours = fourier_features(pixels, jax.random.key(0), self.num_colours, 1.0).mean(2)
+        num_positions = self.width - self.num_colours
+        where = fourier_features(patch_centres(h, w), jax.random.key(1), num_positions, 3.0)
         where = jnp.broadcast_to(self.position_scale * where, (batch, *where.shape))
         return jnp.concatenate([colours, where], -1), (h, w)
 
@@ -103,5 +108,5 @@ class PatchColours(nn.Module):
 
     def colour_direction(self, features):
         """The colour part at unit length: (B, N, C) -> (B, N, colours)."""
-        colours = features[..., : self.width - self.position_width]
+        colours = features[..., : self.num_colours]
         return colours / jnp.linalg.norm(colours, axis=-1, keepdims=True)
