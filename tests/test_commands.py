@@ -59,7 +59,8 @@ def test_train_then_evaluate_then_segment(run_module, tiny_flags, tmp_path):
 
     check_thresholds(run_module, workdir)
 
-    result = run_module("experiments.studies.baselines", f"--workdir={workdir}")
+    result = run_module("experiments.studies.baselines", f"--workdir={workdir}", "--clusters=2,4")
+    assert "k-means, best for each metric (" in result.stdout
     assert "k-means, 4 clusters" in result.stdout and "random initialisation" in result.stdout
 
     photographs = tmp_path / "photographs"

@@ -59,7 +59,8 @@ class Block(nn.Module):
 class VisionTransformer(nn.Module):
     """DINOv2 ViT without its final norm, prefix tokens dropped (Oquab et al. 2023).
 
-    images (B, H, W, 3) float32, ImageNet-normalised -> features (B, h, w, C) in `dtype`.
+    images (B, H, W, 3) float32, ImageNet-normalised -> features (B, h, w, C) in `dtype`. With
+    `places` (B, K) int, indices into the h * w patches, only these are looked at: -> (B, K, C).
     Raises UserError when the patch does not divide the image.
     """
 
@@ -72,12 +73,14 @@ class VisionTransformer(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images):
+    def __call__(self, images, places=None):
         patches, grid = split_patches(images, self.patch_size)
         small = nn.initializers.normal(0.02)
         tokens = Linear(self.width, dtype=self.dtype, name="patch_embedding")(patches)
         positions = self.param("positions", small, (self.position_grid**2, self.width))
         tokens = tokens + resample_positions(positions, grid).astype(self.dtype)
+        if places is not None:
+            tokens = jnp.take_along_axis(tokens, places[..., None], axis=1)
         # The prefix (class token, then registers) carries no position of its own.
         num_prefix = 1 + self.num_registers
         prefix = self.param("prefix", small, (num_prefix, self.width)).astype(self.dtype)
@@ -85,7 +88,8 @@ class VisionTransformer(nn.Module):
         x = jnp.concatenate([prefix, tokens], axis=1)
         for index in range(self.depth):
             x = Block(self.heads, self.dtype, name=f"block_{index}")(x)
-        return x[:, num_prefix:].reshape(images.shape[0], *grid, self.width)
+        x = x[:, num_prefix:]
+        return x if places is not None else x.reshape(images.shape[0], *grid, self.width)
 
 
 def split_patches(images, patch_size):

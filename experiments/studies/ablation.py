@@ -65,10 +65,10 @@ def chosen_arms():
     return ARMS.value or list(CHANGES)
 
 
-def arm_config(name, seed):
-    """The config of one run."""
+def arm_config(name, seed, steps=0):
+    """The config of one run; steps 0: those of the recipe."""
     config = load_experiment("shapes")
-    config.steps = STEPS.value or config.steps
+    config.steps = steps or config.steps
     config.update_from_flattened_dict(CHANGES[name])
     config.seed = seed
     config.data.keep_in_memory = True
@@ -81,7 +81,7 @@ def run_arm(name, seed, directory):
     path = directory / "test.json"
     if path.exists():
         return
-    trained = train_model(arm_config(name, seed), directory)
+    trained = train_model(arm_config(name, seed, STEPS.value), directory)
     trained.config.evaluation.limit = 0
     metrics, _ = evaluate_model(trained, "test")
     result = {"metrics": metrics, "protocol": protocol_line(trained.config, "test")}

@@ -27,7 +27,7 @@ def pair(values, valid):
 
 def test_what_the_reference_lacks_is_switched_off():
     model = load("shapes")[0]
-    assert model.reinit.threshold > 0 and model.token_stride == 2
+    assert model.reinit.threshold > 0 and model.token_stride == 3
     stripped = as_released(model)
     assert stripped.reinit == Reinit() and stripped.token_stride == 1
     assert stripped.evaluation_sees_tokens == model.evaluation_sees_tokens

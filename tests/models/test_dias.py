@@ -115,6 +115,18 @@ def test_evaluation_may_hide_all_tokens(case):
     assert np.abs(seeing.reconstruction - output.reconstruction).max() > 0
 
 
+def test_raster_order_shows_tokens_row_by_row(case):
+    model, variables, images = case
+    raster = model.clone(raster_order=True, uniform_probability=0.0, fixed_visible=6)
+    output = forward(raster, variables, images, train=True, rngs=streams(0))
+    visible = {"token_order": jnp.tile(jnp.arange(16), (3, 1)), "num_visible": jnp.full(3, 6)}
+    same = forward(model, variables, images, train=True, rngs=streams(0), **visible)
+    chex.assert_trees_all_close(output, same, rtol=1e-4, atol=1e-5)
+    shuffled = raster.clone(raster_order=False)
+    other = forward(shuffled, variables, images, train=True, rngs=streams(0))
+    assert np.abs(other.reconstruction - output.reconstruction).max() > 0
+
+
 def test_shared_gaussian_serves_any_number_of_slots(case):
     model, variables, images = case
     many = model.clone(initializer=SharedGaussian(9, 16), reinit=Reinit(MANY, 1, 1))
