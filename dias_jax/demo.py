@@ -19,13 +19,13 @@ from dias_jax.segmentation import MASKS
 from dias_jax.training.train_model import train_model
 
 OUT = flags.DEFINE_string("out", "runs/demo", "directory for galleries and the fresh run")
-STEPS = flags.DEFINE_integer("steps", 1_000, "optimiser steps of the fresh run", 1)
+STEPS = flags.DEFINE_integer("steps", 600, "optimiser steps of the fresh run", 1)
 SCENES = flags.DEFINE_integer("scenes", 256, "held-out scenes to evaluate on", 1)
 SPLIT = "test"
 
 
 def fresh_config():
-    """The experiment `shapes`, shortened."""
+    """The experiment `shapes`, somewhat shortened."""
     config = load_experiment("shapes")
     config.steps = STEPS.value
     config.evaluation.every = max(STEPS.value // 4, 1)

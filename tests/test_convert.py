@@ -194,13 +194,14 @@ def test_an_interrupted_conversion_leaves_nothing(config, tmp_path, monkeypatch)
 
 def test_notes_name_what_the_reference_does_otherwise(config):
     config.model.dtype, config.model.token_stride = "bfloat16", 2
-    config.model.reinit.threshold = 0.12
+    config.model.reinit.threshold, config.model.decoder.order = 0.12, "raster"
     config.model.decoder.evaluation_sees_tokens = False
     notes = " ".join(work_directory.notes(config))
     for words in (
         "model.dtype=bfloat16, the reference computes with float32",
         "model.token_stride=2",
         "model.reinit.threshold=0.12, the reference computes with 0.0",
+        "model.decoder.order=raster, the reference computes with random",
         "model.decoder.evaluation_sees_tokens=False",
     ):
         assert words in notes

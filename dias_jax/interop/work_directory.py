@@ -40,6 +40,7 @@ REFERENCE_KEYS = (
     "reinit.num_iterations",
     "decoder.uniform_probability",
     "decoder.fixed_visible",
+    "decoder.order",
     "decoder.evaluation_sees_tokens",
 )
 

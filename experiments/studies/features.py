@@ -85,7 +85,7 @@ def explained_by_neighbours(features, distance):
     near = np.concatenate([features[:, rows, columns] for rows, columns in places], -1)
     target = features[:, middle, middle]
     flat = [x.reshape(-1, x.shape[-1]) for x in (near[:half], target[:half], near[half:])]
-    weights, *_ = np.linalg.lstsq(*(x - x.mean(0) for x in flat[:2]), rcond=None)
+    weights, *_ = np.linalg.lstsq(*(x - x.mean(0) for x in flat[:2]), rcond=1e-3)
     guess = (flat[2] - flat[0].mean(0)) @ weights + flat[1].mean(0)
     rest = target[half:].reshape(guess.shape)
     return 1 - np.square(rest - guess).sum() / np.square(rest - rest.mean(0)).sum()
