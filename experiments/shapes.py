@@ -2,10 +2,11 @@
 
 python -m dias_jax.train --config=shapes --workdir=runs/shapes
 
-The published recipe in small: re-initialised aggregation, self-distillation, random
-auto-regressive order.
-`shapes:side_by_side`, a coarse grid and a decoder that sees no token, without distillation, which
-both implementations train in minutes: python -m dias_jax.compare --parts=independent does.
+The published recipe in small, on features made by hand. Hardware: 2 CPU cores, some 5 minutes.
+Expected, 3 seeds, 1,000 test scenes at 96x96, background counted, decoder masks: ARI 80, FG-ARI 79,
+mBO 76, mIoU 73 (best seed 89 / 83 / 80 / 78). `shapes:released`, the released model, without
+re-initialised aggregation: 41 / 75 / 67 / 66. `shapes:side_by_side` is a coarse grid and a decoder
+that sees no token, without distillation: python -m dias_jax.compare --parts=independent uses it.
 """
 
 from dias_jax.config import defaults
