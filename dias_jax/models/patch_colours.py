@@ -59,6 +59,7 @@ class PatchColours(nn.Module):
     width: int = 32  # C
     patch_size: int = 8  # pixels, even
     position_share: float = 0.375  # of the C features, those that tell the position
+    position_width: int = 12  # their smallest number
     position_scale: float = 0.6  # their size beside the colour's
     rounds: int = 4  # of smoothing among cells
     reach: float = 0.4  # sides of the image, deviation of the neighbourhood
@@ -68,7 +69,7 @@ class PatchColours(nn.Module):
     @property
     def num_colours(self):
         """How many features tell the colour; the others tell the position."""
-        return self.width - round(self.position_share * self.width)
+        return self.width - max(self.position_width, round(self.position_share * self.width))
 
     @nn.compact
     def __call__(self, images):
