@@ -2,7 +2,7 @@
 
 python -m dias_jax.train --config=shapes --workdir=runs/shapes
 
-The published recipe in small, on features made by hand. Hardware: 2 CPU cores, some 5 minutes.
+The published recipe in small, on features made by hand. Hardware: 2 CPU cores, under 5 minutes.
 Expected, 3 seeds, 1,000 test scenes at 96x96, background counted, decoder masks: ARI 80, FG-ARI 79,
 mBO 76, mIoU 73 (best seed 89 / 82 / 80 / 78). `shapes:released`, the released model, without
 re-initialised aggregation: 41 / 75 / 67 / 66. `shapes:side_by_side` is a coarse grid and a decoder
