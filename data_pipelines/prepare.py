@@ -84,4 +84,4 @@ def _data_set(name):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, takes_words=True)

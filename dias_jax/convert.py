@@ -48,4 +48,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    run(main, define_config)
+    run(main, define_config, takes_words=True)

@@ -111,4 +111,4 @@ def draw_panels(image, result):
 
 
 if __name__ == "__main__":
-    run_on_model(main)
+    run_on_model(main, takes_words=True)

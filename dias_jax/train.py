@@ -2,9 +2,10 @@
 
 NAME is an experiment of the package (clevrtex, coco, shapes, voc; coco:released is a variant), or a
 file. Any key of the config can be changed: --config.optimizer.learning_rate=1e-4. A work directory
-that already holds checkpoints is continued, without --config with the config it holds. On several
-hosts, start the same command on each with --coordinator=auto (TPU pod, Slurm, Kubernetes,
-Open MPI) or with --coordinator, --num_hosts and --host; the work directory must be shared.
+that already holds checkpoints is continued, without --config with the config it holds. A signal
+(SIGTERM, SIGHUP, Ctrl-C) stops the run after a checkpoint, with exit code 75. On several hosts,
+start the same command on each with --coordinator=auto (TPU pod, Slurm, Kubernetes, Open MPI) or
+with --coordinator, --num_hosts and --host; the work directory must be shared.
 """
 
 from absl import flags
@@ -15,11 +16,14 @@ from dias_jax.config.experiments import define_config_flag
 from dias_jax.errors import UserError
 from dias_jax.runs.config_file import holds_config, load_config
 from dias_jax.tasks.discovery import Discovery
-from dias_jax.training.loop import fit
+from dias_jax.training.loop import finish
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run; continued where it exists")
 COORDINATOR = flags.DEFINE_string(
     "coordinator", None, '"auto" on a TPU pod, Slurm ...; or ADDRESS:PORT of the first host'
+)
+ALLOW_CHANGE = flags.DEFINE_bool(
+    "allow_change", False, "continue with another learning rate, number of steps, loss weight ..."
 )
 NUM_HOSTS = flags.DEFINE_integer("num_hosts", None, "number of hosts, unless auto")
 HOST = flags.DEFINE_integer("host", None, "number of this host, from 0, unless auto")
@@ -44,7 +48,7 @@ def main(arguments):
     if COORDINATOR.value is not None:
         devices.join_hosts(COORDINATOR.value, NUM_HOSTS.value, HOST.value)
     devices.warn_of_unused_gpu()
-    fit(Discovery(config), config, WORKDIR.value)
+    finish(Discovery(config), config, WORKDIR.value, ALLOW_CHANGE.value)
 
 
 if __name__ == "__main__":

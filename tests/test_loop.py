@@ -1,6 +1,7 @@
 """The loop end to end on the tiny experiment: files, continuation, signals, bad numbers."""
 
 import json
+import shutil
 import signal
 
 import chex
@@ -12,6 +13,8 @@ from PIL import Image
 from data_pipelines import pipeline
 from data_pipelines.drawn import shapes
 from dias_jax.errors import NonFiniteLoss, UserError
+from dias_jax.runs.config_file import load_config
+from dias_jax.runs.lock import only_run_in
 from dias_jax.runs.trained_model import open_run
 from dias_jax.tasks.discovery import Discovery
 from dias_jax.training import loop
@@ -96,14 +99,14 @@ def test_interrupted_and_continued_equals_uninterrupted(tiny_config, tmp_path, m
     assert metrics_of(tmp_path / "parts")[-1] == metrics_of(tmp_path / "whole")[-1]
 
 
-def test_best_and_latest_are_both_kept(tiny_config, tmp_path, monkeypatch):
+def test_the_best_and_the_latest_two_are_kept(tiny_config, tmp_path, monkeypatch):
     scores = iter([3.0, 9.0, 5.0, 4.0])
     monkeypatch.setattr(Discovery, "quality", lambda self, metrics: next(scores))
     tiny_config.steps = 4
     tiny_config.evaluation.every = 1
     train(tiny_config, tmp_path)
     kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
-    assert kept == [2, 4]
+    assert kept == [2, 3, 4]
     assert open_run(tmp_path, tiny_config, "best").step == 2
     assert open_run(tmp_path, tiny_config, "latest").step == 4
 
@@ -115,26 +118,93 @@ def test_a_finished_run_is_not_trained_again(tiny_config, tmp_path):
     assert metrics_of(tmp_path) == before
 
 
-def test_non_finite_loss_names_step_and_samples(tiny_config, tmp_path, monkeypatch):
-    compile_training = loop.compile_training
+def poison(monkeypatch, *bad_steps):
+    """Make the reconstruction target of these steps (from 1) infinite."""
+    read = pipeline.train_batches
 
-    def poisoned(*arguments):
-        step = compile_training(*arguments)
+    def batches(*arguments, start_step=0, **options):
+        found = read(*arguments, start_step=start_step, **options)
+        for step, batch in enumerate(found, start_step + 1):
+            yield batch | {
+                "image": batch["image"].astype(np.float32) + (np.inf if step in bad_steps else 0)
+            }
 
-        def run(state, batch, rng):
-            state, metrics = step(state, batch, rng)
-            bad = jax.numpy.where(state.step == 4, jax.numpy.nan, metrics["loss"])
-            return state, metrics | {"loss": bad}
+    monkeypatch.setattr(pipeline, "train_batches", batches)
 
-        return run
 
-    monkeypatch.setattr(loop, "compile_training", poisoned)
+def test_a_step_without_a_finite_loss_is_skipped_and_named(
+    tiny_config, tmp_path, monkeypatch, caplog
+):
     fourth = list(zip(range(4), pipeline.train_batches(tiny_config.data, 8, 42)))[3][1]
+    poison(monkeypatch, 4)
+    train(tiny_config, tmp_path)
+    samples = str(fourth["index"].tolist())
+    assert any("step 4 was skipped" in m and samples in m for m in caplog.messages)
+    trained = open_run(tmp_path, tiny_config, "latest")
+    assert trained.step == 6
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(trained.variables["params"]))
+    lines = [line["values"] for line in metrics_of(tmp_path) if line["split"] == "train"]
+    assert [line["skipped_steps"] for line in lines] == [0, 0, 1, 0]
+    assert all(np.isfinite(line["loss"]) for line in lines)
+
+
+def test_too_many_skipped_steps_stop_the_run_with_what_is_needed_to_look(
+    tiny_config, tmp_path, monkeypatch
+):
+    tiny_config.optimizer.skip_limit = 1
+    fifth = list(zip(range(5), pipeline.train_batches(tiny_config.data, 8, 42)))[4][1]
+    poison(monkeypatch, 4, 5)
     with pytest.raises(NonFiniteLoss) as error:
         train(tiny_config, tmp_path)
-    assert "step 4" in str(error.value)
-    assert str(fourth["index"].tolist()) in str(error.value)
+    assert "2 steps is not finite, the last is step 5" in str(error.value)
+    assert str(fifth["index"].tolist()) in str(error.value)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["3"]
+    diverged = open_run(tmp_path / "diverged", load_config(tmp_path / "diverged"))
+    assert diverged.step == 6
+
+
+def test_another_schedule_needs_to_be_allowed_and_is_recorded(tiny_config, tmp_path):
+    train(tiny_config, tmp_path)
+    tiny_config.steps, tiny_config.optimizer.learning_rate = 7, 1e-4
+    with pytest.raises(UserError, match="learning_rate=0.001, not 0.0001: .* add --allow_change"):
+        train(tiny_config, tmp_path)
+    loop.fit(Discovery(tiny_config), tiny_config, tmp_path, allow_change=True)
+    change = next(line for line in metrics_of(tmp_path) if line["split"] == "config")
+    assert change["step"] == 6
+    assert change["values"] == {"optimizer.learning_rate": 1e-4, "steps": 7}
+    assert load_config(tmp_path).steps == 7
+    tiny_config.model.num_slots = 5
+    with pytest.raises(UserError, match="num_slots=4, not 5: give the same"):
+        loop.fit(Discovery(tiny_config), tiny_config, tmp_path, allow_change=True)
+
+
+def test_one_run_per_work_directory(tiny_config, tmp_path):
+    with only_run_in(tmp_path), pytest.raises(UserError, match="another run is at work in"):
+        train(tiny_config, tmp_path)
+    assert not (tmp_path / "config.json").exists()
+    train(tiny_config, tmp_path)
+
+
+def test_a_start_that_fails_leaves_no_run_behind(tiny_config, tmp_path, monkeypatch):
+    def failing(*arguments):
+        def step(state, batch, rng):
+            raise MemoryError("out of memory")
+
+        return step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "compile_training", failing)
+        with pytest.raises(MemoryError):
+            train(tiny_config, tmp_path)
+    tiny_config.batch_size = 4  # would be refused as the continuation of another run
+    assert train(tiny_config, tmp_path).status == loop.FINISHED
+
+
+def test_a_disk_without_room_is_named_at_the_start(tiny_config, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=10_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(UserError, match="has room for 0 MB, two checkpoints take"):
+        train(tiny_config, tmp_path)
 
 
 def test_another_config_is_refused_by_key(tiny_config, tmp_path):

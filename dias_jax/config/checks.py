@@ -1,19 +1,50 @@
 """Questions asked of a config before anything is compiled; the bounds stand beside each key."""
 
+import math
+
 from dias_jax.config.defaults import KEYS, flatten
 from dias_jax.errors import UserError
 
+MOST = 2**31 - 1  # what an int32 holds
+
 
 def check_config(config):
-    """Raise UserError on the first value that is not among its choices or outside its bounds."""
-    for name, value in flatten(config).items():
+    """Raise UserError on the first key that is missing or none, and the first value that is wrong.
+
+    Wrong is a value of another type than the default, that is not finite, not among the key's
+    choices or outside its bounds.
+    """
+    values = flatten(config)
+    for name in [*values, *KEYS]:
         if name not in KEYS:
             raise UserError(f"config.{name} is no key: dias_jax/config/defaults.py has them all")
-        check_value(name, value, KEYS[name])
+        if name not in values:
+            raise UserError(
+                f"config.{name} is missing: start from dias_jax.config.defaults.get_config()"
+            )
+        check_value(name, values[name], KEYS[name])
+
+
+def check_type(name, value, default):
+    """Raise UserError unless `value` is what `default` is; a whole number may be a fraction's."""
+    if isinstance(default, tuple):
+        if not isinstance(value, tuple) or len(value) != len(default):
+            raise UserError(f"config.{name}={value}: give {len(default)} numbers, like {default}")
+        for number, number_default in zip(value, default):
+            check_type(name, number, number_default)
+        return
+    allowed = (float, int) if type(default) is float else (type(default),)
+    if type(value) not in allowed:
+        raise UserError(f"config.{name}={value!r}: must be a {type(default).__name__}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"config.{name}={value}: must be a finite number")
+    if isinstance(value, int) and value > MOST:
+        raise UserError(f"config.{name}={value}: must be at most {MOST}")
 
 
 def check_value(name, value, key):
     """Raise UserError where `value` is not what `key` allows."""
+    check_type(name, value, key.default)
     if key.choices and value not in key.choices:
         allowed = ", ".join(f'"{choice}"' for choice in key.choices)
         raise UserError(f'config.{name}="{value}" is unknown: use one of {allowed}')

@@ -24,7 +24,7 @@ class Key:
 
 
 KEYS = {
-    "seed": Key(42, "of initial parameters, order of samples, views and sampled slots"),
+    "seed": Key(42, "of initial parameters, order of samples, views and sampled slots", at_least=0),
     "steps": Key(100_000, "optimiser steps", at_least=1),
     "batch_size": Key(32, "samples a step, over all devices and hosts", at_least=1),
     "accumulation": Key(1, "equal parts in which a device takes its share of the batch", 1),
@@ -35,7 +35,7 @@ KEYS = {
     "data.image_size": Key(256, "pixels, square", at_least=1),
     "data.crop_scale": Key((0.75, 1.0), "area of a training crop / the largest square's", 0, 1),
     "data.flip": Key(True, "mirror half of the training views"),
-    "data.seed": Key(0, "of data sets that are drawn"),
+    "data.seed": Key(0, "of data sets that are drawn", at_least=0),
     "data.skip_damaged": Key(True, "the next readable training sample replaces a damaged one"),
     "data.threads": Key(4, "that read and decode, per host", at_least=0),
     "data.keep_in_memory": Key(False, "samples once read; all scenes of shapes take 2 GB"),
@@ -61,7 +61,7 @@ KEYS = {
         "which needs no weights",
     ),
     "model.backbone.weights": Key("dinov2_vits14_reg4.safetensors", 'file, or "random"'),
-    "model.backbone.input_scale": Key(0.875, "bicubic resize first: 256 -> 224 pixels"),
+    "model.backbone.input_scale": Key(0.875, "bicubic resize first: 256 -> 224 pixels", 0.01, 100),
     "model.backbone.position_grid": Key(37, "side of the stored grid; not of patch_colours", 1),
     "model.backbone.width": Key(32, "C; like the others below not of dinov2_*", at_least=1),
     "model.backbone.patch_size": Key(8, "pixels", at_least=1),
@@ -98,7 +98,7 @@ KEYS = {
         "merged slots summed",
         choices=("first", "last"),
     ),
-    "loss.distillation_weight": Key(1.0, "reached by half a cosine from 0; 0: off"),
+    "loss.distillation_weight": Key(1.0, "reached by half a cosine from 0; 0: off", at_least=0),
     # Optimiser.
     "optimizer.learning_rate": Key(
         2e-4, "peak of Adam's; in proportion to the batch size", at_least=0
@@ -106,6 +106,9 @@ KEYS = {
     "optimizer.warmup_fraction": Key(0.05, "of the steps, linear from 0", 0, 1),
     "optimizer.final_fraction": Key(1e-3, "of the peak, reached by half a cosine", 0, 1),
     "optimizer.clip_norm": Key(1.0, "global norm of the gradient", at_least=0),
+    "optimizer.skip_limit": Key(
+        10, "steps without a finite loss and gradient that a run skips before it gives up", 0
+    ),
     # Evaluation.
     "evaluation.every": Key(2_500, "steps between evaluations, which save a checkpoint", 1),
     "evaluation.split": Key("validation", "split to evaluate on"),

@@ -11,7 +11,7 @@ import shutil
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.utils import logging
 
-from dias_jax.errors import UserError
+from dias_jax.errors import UserError, reason
 from dias_jax.files import appearing_file, sha256
 from dias_jax.pretrained.backbone import check_same_shapes
 from dias_jax.pretrained.dinov2 import load_dinov2
@@ -66,10 +66,9 @@ def fetch(repository, path, expected):
 
 def unreachable(address, path, error):
     """The UserError of a download that failed: what to do by hand."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UserError(
-        f"cannot fetch {address} ({reason}): try again, or fetch it on another machine and put it "
-        f"under {path}"
+        f"cannot fetch {address} ({reason(error)}): try again, or fetch it on another machine and "
+        f"put it under {path}"
     )
 
 

@@ -4,18 +4,31 @@ import json
 import pathlib
 
 from dias_jax.config.defaults import complete, flatten
-from dias_jax.errors import UserError
+from dias_jax.errors import UserError, reason
+from dias_jax.files import appearing_file
 
 FILE_NAME = "config.json"
 # What may differ between a run and its continuation without changing what is computed.
 FREE_KEYS = (
     "log_every",
     "evaluation.",
+    "optimizer.skip_limit",
     "data.data_dir",
     "data.threads",
     "data.skip_damaged",
     "data.keep_in_memory",
     "model.backbone.weights",
+)
+# What `--allow_change` lets a continuation change: how long and how strongly it learns.
+SCHEDULE_KEYS = (
+    "steps",
+    "optimizer.learning_rate",
+    "optimizer.warmup_fraction",
+    "optimizer.final_fraction",
+    "optimizer.clip_norm",
+    "loss.distillation_weight",
+    "model.reinit.probability",
+    "model.reinit.probability_rise",
 )
 
 
@@ -28,7 +41,8 @@ def save_config(config, workdir):
     weights = pathlib.Path(values["model"]["backbone"]["weights"]).resolve()
     if weights.is_file() and weights.is_relative_to(folder):
         values["model"]["backbone"]["weights"] = str(weights.relative_to(folder))
-    (folder / FILE_NAME).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+    with appearing_file(folder / FILE_NAME) as incomplete:
+        incomplete.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
 def holds_config(workdir):
@@ -47,9 +61,8 @@ def load_config(workdir):
     try:
         config = complete(json.loads(path.read_text()))
     except Exception as error:  # of JSON or types, by what is damaged
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path} is damaged ({reason}): restore it, or name another --workdir"
+            f"{path} is damaged ({reason(error)}): restore it, or name another --workdir"
         ) from error
     weights = config.model.backbone.weights
     if weights and (path.parent / weights).is_file():
@@ -57,14 +70,25 @@ def load_config(workdir):
     return config
 
 
-def check_continuation(config, workdir):
-    """Raise UserError when `workdir` holds a run whose config computes something else."""
+def check_continuation(config, workdir, allow_change=False):
+    """{key: value} of what `config` changes in the run that `workdir` holds.
+
+    Only how long and how strongly to learn may change, and that with `allow_change`; raises
+    UserError on everything else that changes what is computed.
+    """
     if not holds_config(workdir):
-        return
+        return {}
     before, now = (flatten(json.loads(c.to_json())) for c in (load_config(workdir), config))
-    for key in sorted(before.keys() | now.keys()):
-        if not key.startswith(FREE_KEYS) and before.get(key) != now.get(key):
-            raise UserError(
-                f"{workdir} holds a run with config.{key}={before.get(key)}, not {now.get(key)}: "
-                "give the same value to continue it, or another --workdir"
-            )
+    changes = {key: now[key] for key in sorted(now) if before[key] != now[key]}
+    changes = {key: value for key, value in changes.items() if not key.startswith(FREE_KEYS)}
+    for key, value in changes.items():
+        if key in SCHEDULE_KEYS and allow_change:
+            continue
+        ways = ["give the same value to continue it", "name another --workdir"]
+        if key in SCHEDULE_KEYS:
+            ways.insert(1, "add --allow_change")
+        raise UserError(
+            f"{workdir} holds a run with config.{key}={before[key]}, not {value}: "
+            f"{', or '.join(ways)}"
+        )
+    return changes

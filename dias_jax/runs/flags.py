@@ -33,6 +33,6 @@ def open_model(which="best"):
     return open_run(workdir, config, which)
 
 
-def run_on_model(main):
+def run_on_model(main, takes_words=False):
     """`cli.run` for a command that works on a trained model."""
-    cli.run(main, define_model_flags)
+    cli.run(main, define_model_flags, takes_words)

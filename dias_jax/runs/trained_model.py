@@ -39,19 +39,16 @@ def open_run(workdir, config, which="best"):
     """Load the "best" or "latest" checkpoint of `workdir`: -> TrainedModel.
 
     `config` is that of the run, possibly with changes. Raises UserError where there is no
-    checkpoint yet, the backbone's weights are missing or others, or every slot has a Gaussian of
+    sound checkpoint, the backbone's weights are missing or others, or every slot has a Gaussian of
     its own and another number of slots is asked for.
     """
     check_num_slots(config, load_config(workdir))
     model = build(config.model)
     variables, identity = start_variables(config, model)
     checkpoints = Checkpoints(workdir, identity)
-    steps = checkpoints.steps()
-    if not steps:
-        raise UserError(f"{workdir} holds no checkpoint yet: train it first, or wait for one")
-    params = checkpoints.restore_params(variables["params"], steps[which])
+    params, step = checkpoints.restore_params(variables["params"], which)
     checkpoints.close()
-    return TrainedModel(model, variables | {"params": params}, config, steps[which])
+    return TrainedModel(model, variables | {"params": params}, config, step)
 
 
 def open_shipped(name, config):

@@ -1,12 +1,19 @@
 """Where numbers and pictures of a run go: metrics.jsonl, TensorBoard, images/."""
 
 import json
+import logging
+import math
 import pathlib
 
 import numpy as np
 from tensorboardX import SummaryWriter
 
+from dias_jax.files import appearing_file
+
 FILE_NAME = "metrics.jsonl"
+DAMAGED_NAME = "metrics.damaged"  # what a torn metrics file held besides lines
+
+log = logging.getLogger(__name__)
 
 
 class Writer:
@@ -22,13 +29,12 @@ class Writer:
     def scalars(self, step, split, values, protocol=None):
         """One line of metrics.jsonl, and one TensorBoard scalar or histogram per value.
 
-        A list holds the shares of samples with 1, 2 ... (of slots, say).
+        A list holds the shares of samples with 1, 2 ... (of slots, say). What is not finite is
+        left out.
         """
-        line = {"step": step, "split": split, "values": values}
-        if protocol is not None:
-            line["protocol"] = protocol
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        values = {name: value for name, value in values.items() if is_finite(value)}
+        notes = {} if protocol is None else {"protocol": protocol}
+        self.line(step, split, values=values, **notes)
         for name, value in values.items():
             if isinstance(value, list):
                 per_mille = np.round(1000 * np.asarray(value)).astype(int)
@@ -36,6 +42,12 @@ class Writer:
                 self.tensorboard.add_histogram(f"{split}/{name}", counted, step)
             else:
                 self.tensorboard.add_scalar(f"{split}/{name}", value, step)
+        self.tensorboard.flush()  # what is logged survives the process
+
+    def line(self, step, split, **content):
+        """One line of metrics.jsonl."""
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, "split": split} | content) + "\n")
 
     def picture(self, step, split, picture):
         """images/step_*.png and a TensorBoard image of a PIL image."""
@@ -47,9 +59,36 @@ class Writer:
         self.tensorboard.close()
 
 
+def is_finite(value):
+    """Whether a number or a list of numbers is."""
+    return all(map(math.isfinite, value if isinstance(value, list) else [value]))
+
+
 def forget_after(path, step):
-    """Drop the lines of a metrics file that a continued run will write again."""
-    if path.exists():
-        lines = path.read_text().splitlines()
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        path.write_text("".join(line + "\n" for line in kept))
+    """Drop the lines of a metrics file that a continued run will write again.
+
+    Pieces that are no such lines, as a full disk or a power cut leaves them, are moved to
+    metrics.damaged beside it.
+    """
+    if not path.exists():
+        return
+    pieces = path.read_bytes().splitlines(keepends=True)
+    steps = [step_of(piece) for piece in pieces]
+    damaged = [piece for piece, found in zip(pieces, steps) if found is None and piece.strip()]
+    kept = [piece for piece, found in zip(pieces, steps) if found is not None and found <= step]
+    if damaged:
+        aside = path.with_name(DAMAGED_NAME)
+        with aside.open("ab") as file:
+            file.writelines(damaged)
+        log.warning("%s: %d damaged lines were moved to %s", path, len(damaged), aside)
+    with appearing_file(path) as incomplete:
+        incomplete.write_bytes(b"".join(kept))
+
+
+def step_of(piece):
+    """The step of a line of metrics (bytes), or None where it is none."""
+    try:
+        step = json.loads(piece)["step"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return step if piece.endswith(b"\n") and isinstance(step, int) else None

@@ -11,7 +11,8 @@ def train_step(state, batch, rng, *, loss_fn, optimizer, accumulation=1, axis_na
     `loss_fn(variables, batch, rng, step)` -> loss, metrics: a scalar and a dict of arrays that may
     be averaged; its key depends on `rng` and the step only. The batch, a tree of arrays (B, ...),
     is taken in `accumulation` equal parts. Under pmap, `axis_name` is the axis over which gradients
-    and metrics are averaged. The metrics get "gradient_norm", that before `optimizer` acts.
+    and metrics are averaged. The metrics get "gradient_norm", that before `optimizer` acts, and
+    "skipped", 1 where metrics["loss"] or that norm is not finite: then only the step is counted.
     """
     rng = jax.random.fold_in(rng, state.step)
 
@@ -21,13 +22,15 @@ def train_step(state, batch, rng, *, loss_fn, optimizer, accumulation=1, axis_na
     gradients, metrics = mean_gradients(loss_of, state.params, batch, accumulation)
     if axis_name is not None:
         gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
+    gradient_norm = optax.tree.norm(gradients)
+    is_sound = jnp.isfinite(metrics["loss"]) & jnp.isfinite(gradient_norm)
     updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, state.params)
-    state = state.replace(
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        optimizer_state=optimizer_state,
-    )
-    return state, metrics | {"gradient_norm": optax.tree.norm(gradients)}
+    before = (state.params, state.optimizer_state)
+    after = (optax.apply_updates(state.params, updates), optimizer_state)
+    params, optimizer_state = jax.tree.map(lambda x, y: jnp.where(is_sound, x, y), after, before)
+    state = state.replace(step=state.step + 1, params=params, optimizer_state=optimizer_state)
+    skipped = 1 - is_sound.astype(jnp.int32)
+    return state, metrics | {"gradient_norm": gradient_norm, "skipped": skipped}
 
 
 def mean_gradients(loss_of, params, batch, parts):

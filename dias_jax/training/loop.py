@@ -4,6 +4,7 @@ import contextlib
 import functools
 import logging
 import pathlib
+import shutil
 import signal
 import time
 from typing import NamedTuple
@@ -13,9 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from dias_jax import devices
-from dias_jax.errors import NonFiniteLoss
+from dias_jax.errors import NonFiniteLoss, Stopped
 from dias_jax.runs.checkpoints import Checkpoints
 from dias_jax.runs.config_file import check_continuation, save_config
+from dias_jax.runs.lock import only_run_in
 from dias_jax.runs.state import create_state
 from dias_jax.runs.writers import Writer
 from dias_jax.steps.training import train_step
@@ -24,6 +26,7 @@ from dias_jax.training.optimizer import build_optimizer, learning_rate_schedule
 log = logging.getLogger(__name__)
 
 FINISHED, STOPPED = "finished", "stopped"
+DIVERGED = "diverged"  # folder of the last parameters of a run that gave up
 
 
 class FitResult(NamedTuple):
@@ -34,39 +37,47 @@ class FitResult(NamedTuple):
     metrics: dict | None  # of the last evaluation in this process, if there was one
 
 
-def fit(task, config, workdir):
+def fit(task, config, workdir, allow_change=False):
     """Train `task` in `workdir` to its last step, continuing what is there: -> FitResult.
 
-    When a signal stops the run, a checkpoint is saved first. Raises UserError on bad input,
-    NonFiniteLoss when training diverges.
+    allow_change: whether the continuation may follow another schedule
+    (`dias_jax.runs.config_file`). When a signal stops the run, a checkpoint is saved first.
+    Nothing is written before the first step has been done. Raises UserError on bad input, or where
+    another process trains in `workdir`; NonFiniteLoss when training diverges.
     """
-    check_continuation(config, workdir)
-    with contextlib.closing(Run(task, config, workdir)) as run:
-        return run.to_the_end()
+    held = only_run_in(workdir) if devices.is_main_process() else contextlib.nullcontext()
+    with held:
+        changes = check_continuation(config, workdir, allow_change)
+        with contextlib.closing(Run(task, config, workdir, changes)) as run:
+            return run.to_the_end()
+
+
+def finish(task, config, workdir, allow_change=False):
+    """`fit` for those who need the last step: raises Stopped when a signal comes before it."""
+    result = fit(task, config, workdir, allow_change)
+    if result.status == STOPPED:
+        raise Stopped(f"{workdir} was stopped at step {result.step}: the same command continues")
 
 
 class Run:
     """One process's part of a training run."""
 
-    def __init__(self, task, config, workdir):
+    def __init__(self, task, config, workdir, changes):
         self.task, self.config, self.workdir = task, config, pathlib.Path(workdir)
         optimizer = build_optimizer(config)
         self.learning_rate = learning_rate_schedule(config)
-        state, identity = create_state(config, task.model, optimizer)
-        self.workdir.mkdir(parents=True, exist_ok=True)
-        self.checkpoints = Checkpoints(workdir, identity)
-        steps = self.checkpoints.steps()
-        state = self.checkpoints.restore(state, steps["latest"]) if steps else state
-        self.state = devices.place(state)
+        self.changes = changes  # {key: value} in the config of the run that is continued
+        state, self.identity = create_state(config, task.model, optimizer)
+        self.checkpoints = Checkpoints(workdir, self.identity)
+        self.checkpoints.check_room(state)
+        self.state = devices.place(self.checkpoints.continued(state))
         self.start = int(self.state.step)
         self.train_step = compile_training(config, task, optimizer)
-        self.writer = None
-        if devices.is_main_process():
-            save_config(config, workdir)
-            self.writer = Writer(workdir, self.start)
+        self.writer = None  # until the first step is done, and on other hosts than the main one
         # (step, sample ids, number of damaged ones replaced, metrics on the device), a step each
         self.window = []  # since the last log line
         self.num_replaced = 0  # damaged samples of this host since its start
+        self.num_skipped = 0  # steps without a finite loss and gradient since its start
         self.clock = time.perf_counter()  # when the window began
 
     def to_the_end(self):
@@ -80,7 +91,7 @@ class Run:
                 batch = next(batches)
                 self.state, values = self.train_step(self.state, batch, rng)
                 if step == self.start + 1:
-                    self.clock = time.perf_counter()  # compilation is not speed
+                    self.begin()
                 self.window.append((step, batch["index"], batch["replaced"].sum(), values))
                 if step % config.log_every == 0 or step == config.steps:
                     self.log_window(bar)
@@ -94,9 +105,18 @@ class Run:
                     self.log_window(bar)
                     self.checkpoints.save(self.state)
                 if stopping and step < config.steps:
-                    log.warning("stopped by a signal at step %d; run again to continue", step)
                     return FitResult(STOPPED, step, metrics)
         return FitResult(FINISHED, config.steps, metrics)
+
+    def begin(self):
+        """Write down what is trained here: the first step has shown that it can be."""
+        jax.block_until_ready(self.state)
+        if devices.is_main_process():
+            save_config(self.config, self.workdir)
+            self.writer = Writer(self.workdir, self.start)
+            if self.changes:
+                self.writer.line(self.start, "config", values=self.changes)
+        self.clock = time.perf_counter()  # compilation is not speed
 
     def log_window(self, bar):
         """Fetch, check and write the metrics of the steps since the last log line."""
@@ -105,13 +125,11 @@ class Run:
         steps, samples, replaced, values = zip(*self.window)
         self.window = []
         values = jax.device_get(values)
-        for step, ids, value in zip(steps, samples, values):
-            if not np.isfinite(value["loss"]):
-                raise NonFiniteLoss(
-                    f"loss is {value['loss']} at step {step}; samples {ids.tolist()}; "
-                    f"the last checkpoint before it is kept in {self.workdir}"
-                )
-        mean = {name: np.mean([v[name] for v in values], axis=0).tolist() for name in values[0]}
+        skipped = [value.pop("skipped") for value in values]
+        self.count_skipped(steps, samples, skipped)
+        sound = [value for value, is_skipped in zip(values, skipped) if not is_skipped] or values
+        mean = {name: np.mean([v[name] for v in sound], axis=0).tolist() for name in sound[0]}
+        mean["skipped_steps"] = int(sum(skipped))
         mean["replaced_samples"] = int(sum(replaced))  # of this host
         self.num_replaced += mean["replaced_samples"]
         mean["learning_rate"] = float(self.learning_rate(steps[-1] - 1))
@@ -124,6 +142,36 @@ class Run:
             if bar.disable:
                 print(f"step {steps[-1]} {summary}", flush=True)
             self.writer.scalars(steps[-1], "train", mean)
+
+    def count_skipped(self, steps, samples, skipped):
+        """Name the steps that were skipped. Raises NonFiniteLoss where they are too many."""
+        for step, ids, is_skipped in zip(steps, samples, skipped):
+            if not is_skipped:
+                continue
+            self.num_skipped += 1
+            log.warning(
+                "step %d was skipped: its loss or gradient is not finite; samples %s",
+                step,
+                ids.tolist(),
+            )
+            if self.num_skipped > self.config.optimizer.skip_limit:
+                self.give_up(step, ids)
+
+    def give_up(self, step, samples):
+        """Leave the last parameters as a work directory of their own, and raise NonFiniteLoss."""
+        folder = self.workdir / DIVERGED
+        if devices.is_main_process():
+            shutil.rmtree(folder, ignore_errors=True)  # of an earlier try
+        with contextlib.closing(Checkpoints(folder, self.identity)) as checkpoints:
+            checkpoints.save(self.state)
+        if devices.is_main_process():
+            save_config(self.config, folder)
+        raise NonFiniteLoss(
+            f"loss or gradient of {self.num_skipped} steps is not finite, the last is step {step} "
+            f"with samples {samples.tolist()}; for inspection the parameters are in {folder}; "
+            f"{self.workdir} keeps the last checkpoint: continue it with, say, a smaller "
+            "--config.optimizer.learning_rate and --allow_change"
+        )
 
     def validate(self, step):
         """Evaluate, write metrics and a picture: -> {name: value}."""
@@ -163,7 +211,7 @@ def compile_training(config, task, optimizer):
 
 @contextlib.contextmanager
 def stop_signal():
-    """An object whose `is_set` turns true on SIGTERM or the first Ctrl-C."""
+    """An object whose `is_set` turns true on SIGTERM, SIGHUP or the first Ctrl-C."""
 
     class Stop:
         is_set = False
@@ -174,7 +222,10 @@ def stop_signal():
         stop.is_set = True
         signal.signal(signal.SIGINT, signal.default_int_handler)  # the second Ctrl-C is heard
 
-    before = {number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup wants it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, request) for number in numbers}
     try:
         yield stop
     finally:

@@ -1,18 +1,14 @@
 """A config trained to the end, as a model."""
 
-from dias_jax.errors import UserError
 from dias_jax.runs.trained_model import open_run
 from dias_jax.tasks.discovery import Discovery
-from dias_jax.training.loop import STOPPED, fit
+from dias_jax.training.loop import finish
 
 
 def train_model(config, workdir):
     """Train an image `config` in `workdir`, continuing what is there: -> TrainedModel.
 
-    The model is that of the last step. Raises UserError when a signal stops the run, and what
-    `fit` raises.
+    The model is that of the last step. Raises what `finish` raises.
     """
-    result = fit(Discovery(config), config, workdir)
-    if result.status == STOPPED:
-        raise UserError(f"{workdir} was stopped at step {result.step}: the same command continues")
+    finish(Discovery(config), config, workdir)
     return open_run(workdir, config, "latest")

@@ -67,4 +67,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, takes_words=True)

@@ -32,7 +32,7 @@ from dias_jax.pretrained.tensors import write_tensors
 from dias_jax.runs.checkpoints import Checkpoints
 from dias_jax.runs.state import start_variables
 from dias_jax.steps.scoring import sum_up
-from dias_jax.training.loop import STOPPED, fit
+from dias_jax.training.loop import finish
 
 SEEN, DRAWN = 4, 8  # one patch of so many is seen, one of so many is drawn
 PENALTY = 0.1  # weight of the two terms beside the error of the drawing
@@ -171,7 +171,7 @@ def trained_backbone(task, config, workdir):
     """The transformer's parameters in the last checkpoint of a run."""
     variables, identity = start_variables(config, task.model)
     checkpoints = Checkpoints(workdir, identity)
-    params = checkpoints.restore_params(variables["params"], checkpoints.steps()["latest"])
+    params, _ = checkpoints.restore_params(variables["params"], "latest")
     checkpoints.close()
     return params["backbone"]
 
@@ -184,9 +184,7 @@ def main(arguments):
         raise UserError(f"--out={out}: the name must end in .safetensors")
     config = pretraining_config(flags.FLAGS.config)
     task, workdir = Pretraining(config), flags.FLAGS.workdir
-    result = fit(task, config, workdir)
-    if result.status == STOPPED:
-        raise UserError(f"stopped at step {result.step}: the same command continues")
+    finish(task, config, workdir)
     patch = config.model.backbone.patch_size
     tensors = backbone_to_torch(trained_backbone(task, config, workdir), patch)
     write_tensors(out, {name: x.astype(np.float16) for name, x in tensors.items()})
