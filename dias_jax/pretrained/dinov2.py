@@ -23,10 +23,13 @@ SWIGLU = re.compile(r"mlp\.(w12|w3|weights_in|weights_out)\.")  # of the giant m
 
 
 def count_layers(names, prefix):
-    """How many numbered modules `prefix.0`, `prefix.1` ... there are, up to the last one."""
-    numbers = re.compile(rf"{re.escape(prefix)}\.(\d+)\.")
-    found = [numbers.match(name) for name in names]
-    return max((int(match[1]) + 1 for match in found if match), default=0)
+    """How many numbered modules `prefix.0`, `prefix.1` ... there are, up to the last one.
+
+    Where a number is larger than the names are many, some must be missing: one more than there are.
+    """
+    numbers = re.compile(rf"{re.escape(prefix)}\.(\d{{1,9}})\.")
+    found = {int(match[1]) for match in map(numbers.match, names) if match}
+    return min(max(found, default=-1), len(found)) + 1
 
 
 def block_entries(depth, layout=TIMM):
@@ -124,8 +127,9 @@ def refuse_giant(tensors, shapes, source):
     """Raise UserError on the giant models, whose MLP is another one."""
     fused = [name for name in shapes if name.endswith("mlp.fc1.weight") and name in tensors]
     packed = any(
-        len(tensors[name]) == 2 * tensors.get(name.replace("fc1", "fc2"), tensors[name]).shape[-1]
+        tensors[name].shape[:1] == (2 * columns,)
         for name in fused
+        for columns in tensors.get(name.replace("fc1", "fc2"), tensors[name]).shape[-1:]
     )
     if packed or any(SWIGLU.search(name) for name in tensors):
         raise UserError(

@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from dias_jax.errors import UserError
+from dias_jax.errors import UserError, reason
 from dias_jax.files import appearing_file
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin")
@@ -49,6 +49,9 @@ def read_tensors(path):
         tensors = read_torch(path)
     else:
         raise UserError(f"weight file {path}: expected .safetensors or {', '.join(TORCH_SUFFIXES)}")
+    for name, value in tensors.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise UserError(f"{path}: tensor {name} is not finite: fetch the file again")
     plain = {WRAPPERS.sub("", name): value for name, value in tensors.items()}
     if len(plain) < len(tensors):
         raise UserError(f"{path}: tensors occur twice, with and without module. or _orig_mod.")
@@ -59,8 +62,11 @@ def read_safetensors(path):
     """The tensors of a .safetensors file."""
     try:
         tensors = load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged: fetch it again ({error})") from error
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged or holds types that NumPy lacks: fetch it again, or save its tensors "
+            f"as float32 ({reason(error)})"
+        ) from error
     return {name: to_float32(value) for name, value in tensors.items()}
 
 
@@ -82,10 +88,17 @@ def read_torch(path):
             f"{path} holds other things than tensors ({', '.join(map(str, others[:MOST_NAMES]))}): "
             "save the model's state_dict() alone"
         )
-    return {
-        str(name): (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-        for name, tensor in state.items()
-    }
+    return {str(name): torch_array(tensor, name, path) for name, tensor in state.items()}
+
+
+def torch_array(tensor, name, path):
+    """A PyTorch tensor as an array. Raises UserError where it is not a plain one."""
+    try:
+        return (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        raise UserError(
+            f"{path}: tensor {name} is sparse, quantised or empty of data: save it dense, as float32"
+        ) from error
 
 
 def to_float32(value):
