@@ -1,5 +1,6 @@
 """How every command starts: absl flags, errors as one line, honest exit codes."""
 
+import contextlib
 import errno
 import functools
 import logging as std_logging
@@ -24,24 +25,36 @@ HELP = {"-h", "-help", "--help", "-helpfull", "--helpfull", "-helpshort", "--hel
 
 def parse_flags(arguments, takes_words=False):
     """Parse absl flags; whatever is wrong with them becomes one UserError."""
-    try:
+    with flag_errors():
         rest = flags.FLAGS(arguments)
         if "config" in flags.FLAGS:
             check_is_config(flags.FLAGS["config"].value)  # a file that failed to load speaks up
-    except (BrokenPipeError, UserError):
-        raise
-    except Exception as error:  # also of the code in somebody's experiment file
-        raise UserError(f"{describe_flag_error(error)} (see --help)") from error
-    for name in flags.FLAGS:
-        flag = flags.FLAGS[name]
-        if flag.present and flag.value == "" and not name.startswith("config."):
-            raise UserError(f"--{name}= is empty: give it a value, or leave it out")
+    check_not_empty(flags.FLAGS)
     if rest[1:] and not takes_words:
         raise UserError(f'"{rest[1]}" is not understood: flags are --name=value (see --help)')
     if flags.FLAGS["verbosity"].using_default_value:
         logging.set_verbosity(logging.WARNING)  # the libraries' running commentary
         std_logging.getLogger("absl").setLevel(std_logging.CRITICAL)  # ours comes in one line
     return rest
+
+
+def check_not_empty(values):
+    """Raise UserError for a flag that is given, but empty."""
+    for name in values:
+        flag = values[name]
+        if flag.present and flag.value == "" and not name.startswith("config."):
+            raise UserError(f"--{name}= is empty: give it a value, or leave it out")
+
+
+@contextlib.contextmanager
+def flag_errors():
+    """Turn what goes wrong with flags, and with the code in experiment files, into UserErrors."""
+    try:
+        yield
+    except (BrokenPipeError, UserError):
+        raise
+    except Exception as error:
+        raise UserError(f"{describe_flag_error(error)} (see --help)") from error
 
 
 def check_is_config(value):
@@ -57,9 +70,10 @@ def describe_flag_error(error):
     """What is wrong with a command line or an experiment file, in words."""
     if isinstance(error, flags.Error):
         return str(error).strip().splitlines()[-1].strip()
-    unknown = re.search(r"Key \"(.*?)\" does not exist", str(error))
-    if unknown:
-        return f"config: no such key: {unknown[1]} (dias_jax/config/defaults.py has them all)"
+    unknown = re.search(r'Key "(.*?)" does not exist|^\W*(\w+)\W*$', str(error))
+    if unknown and isinstance(error, (AttributeError, KeyError)):
+        name = unknown[1] or unknown[2]
+        return f"config: no such key: {name} (dias_jax/config/defaults.py has them all)"
     return f"--config: {describe(error)}"
 
 
@@ -90,10 +104,8 @@ def read_early(arguments, **defaults):
     early = flags.FlagValues()
     for name, default in defaults.items():
         flags.DEFINE_string(name, default, "", flag_values=early)
-    try:
-        early(arguments, known_only=True)
-    except flags.Error as error:
-        raise UserError(f"{describe_flag_error(error)} (see --help)") from error
+    early(arguments, known_only=True)
+    check_not_empty(early)
     return {name: early[name].value for name in defaults}
 
 
@@ -120,7 +132,8 @@ def run(main, define_flags=None, takes_words=False):
         sys.excepthook = ignore  # ours are caught below: these are of callbacks in libraries
     parser = functools.partial(parse_flags, takes_words=takes_words)
     try:
-        arguments = sys.argv if define_flags is None else define_flags(sys.argv)
+        with flag_errors():
+            arguments = sys.argv if define_flags is None else define_flags(sys.argv)
         app.run(main, argv=arguments, flags_parser=parser)
     except SystemExit as stop:  # absl leaves --help with 1
         sys.exit(0 if HELP & set(sys.argv[1:]) else stop.code)

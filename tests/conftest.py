@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,12 +50,30 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name != "test_notebook.py")
 
 
-@pytest.fixture
-def tiny_config():
+def make_tiny_config():
     """The tiny experiment, to be changed at will."""
     config = defaults.get_config()
     config.update_from_flattened_dict(TINY)
     return config
+
+
+tiny_config = pytest.fixture(make_tiny_config, name="tiny_config")
+
+
+@pytest.fixture(scope="session")
+def original_run(tmp_path_factory):
+    """The work directory of the tiny experiment with checkpoints of steps 3 and 6: only to copy."""
+    from dias_jax.training.train_model import train_model
+
+    folder = tmp_path_factory.mktemp("runs") / "original"
+    train_model(make_tiny_config(), folder)
+    return folder
+
+
+@pytest.fixture
+def finished_run(original_run, tmp_path):
+    """A copy of that work directory, to be damaged."""
+    return shutil.copytree(original_run, tmp_path / "run")
 
 
 @pytest.fixture

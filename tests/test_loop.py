@@ -145,7 +145,7 @@ def test_a_step_without_a_finite_loss_is_skipped_and_named(
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(trained.variables["params"]))
     lines = [line["values"] for line in metrics_of(tmp_path) if line["split"] == "train"]
     assert [line["skipped_steps"] for line in lines] == [0, 0, 1, 0]
-    assert all(np.isfinite(line["loss"]) for line in lines)
+    assert ["loss" in line for line in lines] == [True, True, False, True]
 
 
 def test_too_many_skipped_steps_stop_the_run_with_what_is_needed_to_look(

@@ -64,7 +64,7 @@ def read_safetensors(path):
         tensors = load_file(path)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} is damaged or holds types that NumPy lacks: fetch it again, or save its tensors "
+            f"{path} is damaged or holds types that NumPy lacks: fetch it again, or save it "
             f"as float32 ({reason(error)})"
         ) from error
     return {name: to_float32(value) for name, value in tensors.items()}
@@ -97,7 +97,7 @@ def torch_array(tensor, name, path):
         return (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
     except (TypeError, RuntimeError, NotImplementedError) as error:
         raise UserError(
-            f"{path}: tensor {name} is sparse, quantised or empty of data: save it dense, as float32"
+            f"{path}: tensor {name} is sparse, quantised or without data: save it as dense float32"
         ) from error
 
 

@@ -1,14 +1,18 @@
 """A trained model, from the work directory of a run or from what ships with the package."""
 
+import functools
 import pathlib
 from typing import Any, NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 
+from dias_jax.config.defaults import flatten
 from dias_jax.errors import UserError
 from dias_jax.models import shipped
 from dias_jax.models.build import build
 from dias_jax.models.dias import DIAS
+from dias_jax.models.inputs import initialize
 from dias_jax.runs.checkpoints import Checkpoints
 from dias_jax.runs.config_file import holds_config, load_config
 from dias_jax.runs.state import start_variables
@@ -39,10 +43,10 @@ def open_run(workdir, config, which="best"):
     """Load the "best" or "latest" checkpoint of `workdir`: -> TrainedModel.
 
     `config` is that of the run, possibly with changes. Raises UserError where there is no
-    sound checkpoint, the backbone's weights are missing or others, or every slot has a Gaussian of
-    its own and another number of slots is asked for.
+    sound checkpoint, the backbone's weights are missing or others, or `config` asks for parameters
+    of other shapes.
     """
-    check_num_slots(config, load_config(workdir))
+    check_fits(config, load_config(workdir))
     model = build(config.model)
     variables, identity = start_variables(config, model)
     checkpoints = Checkpoints(workdir, identity)
@@ -56,16 +60,26 @@ def open_shipped(name, config):
 
     `config` is the checkpoint's, possibly with changes; raises UserError as `open_run` does.
     """
-    check_num_slots(config, shipped.shipped_config(name))
+    check_fits(config, shipped.shipped_config(name))
     variables = shipped.read_variables(name)
     return TrainedModel(build(config.model), variables, config, shipped.read_record(name)["step"])
 
 
-def check_num_slots(config, trained_config):
-    """Raise UserError where the number of slots is tied to what was learnt and differs."""
-    trained_slots = trained_config.model.num_slots
-    if config.model.initializer == "separate" and config.model.num_slots != trained_slots:
+def check_fits(config, trained_config):
+    """Raise UserError where `config` asks for other parameters than were trained."""
+    before, now = (flatten(c.model) for c in (trained_config, config))
+    changed = [key for key in sorted(now) if now[key] != before.get(key)]
+    if changed and parameter_shapes(config) != parameter_shapes(trained_config):
+        changes = ", ".join(f"config.model.{key}={now[key]}" for key in changed)
+        values = ", ".join(str(before.get(key)) for key in changed)
         raise UserError(
-            f"config.model.num_slots={config.model.num_slots}: a Gaussian was learnt for each of "
-            f'{trained_slots} slots; only with model.initializer="shared" may their number change'
+            f"{changes}: what was learnt has other shapes, it was trained with {values} (the number "
+            'of slots may change only with model.initializer="shared")'
         )
+
+
+def parameter_shapes(config):
+    """{name: shape} of what a config trains. Raises UserError on a config that cannot be built."""
+    model, key = build(config.model), jax.random.key(0)
+    start = functools.partial(initialize, model, image_size=config.data.image_size)
+    return jax.tree.map(jax.numpy.shape, flatten(jax.eval_shape(start, key)["params"]))
