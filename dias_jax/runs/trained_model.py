@@ -73,7 +73,7 @@ def check_fits(config, trained_config):
         changes = ", ".join(f"config.model.{key}={now[key]}" for key in changed)
         values = ", ".join(str(before.get(key)) for key in changed)
         raise UserError(
-            f"{changes}: what was learnt has other shapes, it was trained with {values} (the number "
+            f"{changes}: what was learnt has other shapes, of {values} (the number "
             'of slots may change only with model.initializer="shared")'
         )
 
