@@ -116,8 +116,6 @@ class Folder(ObjectDataSet, skip_registration=True):
         """The Sample of an image; None where it is damaged."""
         path, metadata = self.source / name, self.info.metadata
         try:
-            if not path.is_file():  # a broken link, or a pipe that would never end
-                raise UserError(f"{path} is no file")
             encoded = read_bytes(path)
             pixels = decode_upright(encoded, path)
         except UserError as error:

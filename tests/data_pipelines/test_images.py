@@ -119,10 +119,24 @@ def test_the_first_frame_counts():
     assert images.count_frames(encoded.getvalue()) == 1  # as telephones store photographs
 
 
-def test_an_image_beyond_all_bounds_is_refused(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    with pytest.raises(UserError, match="x is too large an image .*: store it smaller"):
+@pytest.mark.parametrize(
+    ("owner", "bound", "value"),
+    [(images, "MAX_PIXELS", 24), (images, "MAX_SIDE", 4), (Image, "MAX_IMAGE_PIXELS", 10)],
+)
+def test_an_image_beyond_all_bounds_is_refused(monkeypatch, owner, bound, value):
+    monkeypatch.setattr(owner, bound, value)
+    with pytest.raises(UserError, match="x is too large an image .*: store it smaller, with at mo"):
         upright(Image.new("L", (5, 5)), "PNG")
+    assert upright(Image.new("L", (4, 2)), "PNG").shape == (2, 4, 3)
+
+
+def test_other_programs_are_never_run(monkeypatch):
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", None)  # reading one would call it
+    encoded = encode(Image.new("L", (5, 5)), "EPS")
+    with pytest.raises(UserError, match="x.png is a damaged image .of no known format"):
+        images.decode(encoded, "x.png")
 
 
 def test_which_files_are_images():
