@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse
 
 _ROWS = 128  # of an image that are copied at a time
-_VALUES = 2**24  # that are resized at a time: as integers they take four times the memory
+_VALUES = 2**22  # that are resized at a time: as integers they take four times the memory
 
 
 def resize_image(image, size, mirror=False):
