@@ -4,6 +4,7 @@ import contextlib
 import io
 import pathlib
 
+from data_pipelines.records import open_builder
 from dias_jax.errors import UserError
 
 
@@ -33,7 +34,7 @@ def build(data_set):
             with contextlib.suppress(OSError):  # something is in it
                 folder.rmdir()
     _require_same(data_set)
-    return f"{data_set.name}: {describe(data_set.info)}, in {directory}"
+    return f"{data_set.name}: {describe(open_builder(directory).info)}, in {directory}"
 
 
 def _require_source(data_set):
@@ -68,7 +69,7 @@ def describe(info):
     """
     counts, metadata = [], info.metadata
     for name, split in info.splits.items():
-        published = metadata["published_sizes"].get(name, split.num_examples)
+        published = metadata.get("published_sizes", {}).get(name, split.num_examples)
         whole = "" if split.num_examples == published else f" of {published} published"
         counts.append(f"{split.num_examples}{whole} {name}")
     bound = metadata["num_masks"]

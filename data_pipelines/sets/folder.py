@@ -123,7 +123,7 @@ class Folder(ObjectDataSet, skip_registration=True):
             metadata["remarks"][DAMAGED] += 1
             metadata["damaged"].append(plain(name))
             return None
-        sample = Sample(path, "", encoded, pixels=pixels, file_name=plain(name))
+        sample = Sample(path, "", encoded, pixels=pixels, file_name=name)
         return self._with_mask(sample, name) if self.HAS_MASKS else sample
 
     def _with_mask(self, sample, name):
