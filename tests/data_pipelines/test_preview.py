@@ -60,7 +60,9 @@ def test_command(coco, run_module, tmp_path, name):
     "arguments, message",
     [
         (["shapes"], "--out is missing"),
-        (["shapes", "--out=nowhere.xyz", "--count=1", "--image_size=16"], "cannot write"),
+        (["shapes", "junk", "--out=x.png"], "name one data set, for example"),
+        (["shapes", "--out="], "--out= is empty"),
+        (["shapes", "--out=README.md/x.png", "--count=1", "--image_size=16"], "cannot write REA"),
     ],
 )
 def test_bad_input_is_one_line(run_module, arguments, message):
