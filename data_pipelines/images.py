@@ -17,9 +17,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from dias_jax.errors import UserError
 
 # Larger images are refused before they are decoded: reading one takes up to 10 bytes a pixel.
-MAX_PIXELS = 178_956_970  # as many as Pillow reads; beyond half of them it warns, which is for us
+MAX_PIXELS = 178_956_970  # as many as Pillow reads
 MAX_SIDE = 65_535  # pixels, as in a JPEG
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of large and damaged ones: errors say it
 
 # Formats that Pillow only recognises, or hands on to another program.
 _NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}

@@ -38,7 +38,7 @@ def prepared_directory(name, data_dir):
     Raises UserError when the name is unknown or nothing is prepared there.
     """
     directory = pathlib.Path(data_dir or ".") / name / VERSION
-    if is_valid_name(name) and _is_prepared(directory):
+    if is_valid_name(name) and is_prepared(directory):
         return directory
     if name in PREPARED:
         raise UserError(
@@ -46,7 +46,7 @@ def prepared_directory(name, data_dir):
             f"data_pipelines.prepare {name} --source=DIR --data_dir={data_dir or 'DIR'}"
         )
     found = pathlib.Path(data_dir or ".").glob(f"*/{VERSION}")
-    own = sorted({path.parent.name for path in found if _is_prepared(path)} - PREPARED.keys())
+    own = sorted({path.parent.name for path in found if is_prepared(path)} - PREPARED.keys())
     own = f"{', '.join(own)} (prepared in {data_dir!r})" if own else ""
     known = ", ".join(["shapes", *PREPARED, *filter(None, [own])])
     raise UserError(
@@ -55,7 +55,8 @@ def prepared_directory(name, data_dir):
     )
 
 
-def _is_prepared(directory):
+def is_prepared(directory):
+    """Whether a data set was prepared in this directory."""
     return (directory / "dataset_info.json").is_file()
 
 

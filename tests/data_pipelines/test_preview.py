@@ -62,6 +62,7 @@ def test_command(coco, run_module, tmp_path, name):
         (["shapes"], "--out is missing"),
         (["shapes", "junk", "--out=x.png"], "name one data set, for example"),
         (["shapes", "--out="], "--out= is empty"),
+        (["shapes", "--out=nowhere.xyz", "--count=1", "--image_size=16"], "cannot write"),
         (["shapes", "--out=README.md/x.png", "--count=1", "--image_size=16"], "cannot write REA"),
     ],
 )
