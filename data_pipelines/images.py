@@ -21,6 +21,8 @@ MAX_PIXELS = 178_956_970  # as many as Pillow reads
 MAX_SIDE = 65_535  # pixels, as in a JPEG
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of large and damaged ones: errors say it
 
+SEGMENTS = ".segments.png"  # the end of an image's name that `dias_jax.segment` has painted on
+
 # Formats that Pillow only recognises, or hands on to another program.
 _NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
@@ -83,9 +85,13 @@ def read_bytes(path):
 
 
 def is_image_name(path):
-    """Whether a file's suffix, in upper or lower case, is that of a format which can be read."""
+    """Whether a file's suffix, in upper or lower case, is that of a format which can be read.
+
+    What `dias_jax.segment` has written is no image.
+    """
     path = pathlib.Path(path)
-    return path.suffix.lower() in _suffixes() and not path.name.startswith(".")
+    is_left_out = path.name.startswith(".") or path.name.lower().endswith(SEGMENTS)
+    return path.suffix.lower() in _suffixes() and not is_left_out
 
 
 def is_too_large(height, width):

@@ -52,7 +52,9 @@ def main(argv):
         with appearing_file(FLAGS.out) as path:
             picture.save(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot write {FLAGS.out} ({error}): name a .png or .jpg file") from error
+        raise UserError(
+            f"cannot write {FLAGS.out} ({error}): make room, or name another .png or .jpg"
+        ) from error
     print(f"{FLAGS.out}: {FLAGS.split} split of {data_config.name}")
 
 

@@ -24,7 +24,7 @@ from absl import flags
 from PIL import Image, ImageDraw
 
 from data_pipelines.building.listing import list_files
-from data_pipelines.images import count_frames, decode_upright, read_bytes
+from data_pipelines.images import SEGMENTS, count_frames, decode_upright, read_bytes
 from data_pipelines.resize import resize_image
 from dias_jax.cli import require
 from dias_jax.errors import UserError
@@ -42,15 +42,15 @@ TOY = (
     "for things train one on DINOv2 features (README, Your own images) and name it with --workdir"
 )
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "best", ["best", "latest"], "which checkpoint")
-PICTURE, ARRAYS = ".segments.png", ".segments.npz"  # what a result's name has after its image's
+PICTURE, ARRAYS = SEGMENTS, ".segments.npz"  # what a result's name has after its image's
 BLOCK = 2**20  # pixels that are worked on at a time where every slot, or float, counts
 
 
 def find_images(arguments):
-    """Files named and images in folders named: -> {name of its results: path}, number of results.
+    """Files named and images in folders named: -> {name of its results: path}, number left out.
 
-    The latter are those of earlier runs, which are left out. Raises UserError when a file or a
-    folder is missing, there is no image, or two would share a result.
+    Left out are results of earlier runs that are named, as photographs/* does. Raises UserError
+    when a file or a folder is missing, there is no image, or two would share a result.
     """
     images, seen, num_results = {}, set(), 0
     for path, name in (pair for argument in arguments for pair in list_images(argument)):
@@ -161,7 +161,7 @@ def main(arguments):
     if flags.FLAGS.workdir is None:
         print(TOY.format(flags.FLAGS.model), file=sys.stderr)
     if num_results:
-        print(f"note: {num_results} results of earlier runs are left out", file=sys.stderr)
+        print(f"note: {num_results} files are results of earlier runs, left out", file=sys.stderr)
     written, num_left_out = set(), 0
     for name, path in images.items():
         picture, arrays = out / f"{name}{PICTURE}", out / f"{name}{ARRAYS}"

@@ -93,9 +93,14 @@ def test_nothing_but_results_is_written_over(run, tmp_path, capsys, out):
     run(out, "photos")  # results of the first are no images
     assert contents(tmp_path).keys() == after.keys()
     assert {path: after[path] for path in before} == before
-    lines = capsys.readouterr()
-    assert len(lines.out.splitlines()) == 6
-    assert ("note: 3 results of earlier runs are left out" in lines.err) == (out != ".")
+    assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+def test_results_that_are_named_are_no_images(run, tmp_path, capsys):
+    save(tmp_path / "photos" / "a.png")
+    for note in ("", "note: 2 files are results of earlier runs, left out\n"):
+        assert run("photos", *sorted((tmp_path / "photos").iterdir())) == results("a.png")
+        assert capsys.readouterr().err == note
 
 
 def test_a_link_in_the_place_of_a_result_is_not_followed(run, tmp_path):

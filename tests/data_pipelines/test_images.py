@@ -142,5 +142,15 @@ def test_other_programs_are_never_run(monkeypatch):
 def test_which_files_are_images():
     for name in ("a.jpg", "a b/C.JPEG", "x.tiff", "ü.webp", "y.Gif"):
         assert images.is_image_name(name), name
-    for name in ("a.txt", "jpg", ".jpg", "._a.jpg", "a.pdf", "a.mpg", "a.npz", "a.jpg.part"):
+    for name in (
+        "a.txt",
+        "jpg",
+        ".jpg",
+        "._a.jpg",
+        "a.pdf",
+        "a.mpg",
+        "a.npz",
+        "a.jpg.part",
+        "a.jpg.Segments.png",
+    ):
         assert not images.is_image_name(name), name
