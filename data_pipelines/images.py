@@ -6,7 +6,9 @@ the high byte. Floats: those within [0, 1] times 255, others clipped to 0..255; 
 
 import functools
 import io
+import os
 import pathlib
+import stat
 import warnings
 
 import numpy as np
@@ -14,8 +16,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dias_jax.errors import UserError
 
-# Up to 179 million pixels are read, which is twice as many as Pillow takes without a word.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Larger images are refused before they are decoded: reading one takes up to 10 bytes a pixel.
+MAX_PIXELS = 178_956_970  # as many as Pillow reads
+MAX_SIDE = 65_535  # pixels, as in a JPEG
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of large and damaged ones: errors say it
+
+SEGMENTS = ".segments.png"  # the end of an image's name that `dias_jax.segment` has painted on
 
 # Formats that Pillow only recognises, or hands on to another program.
 _NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -50,7 +56,7 @@ def count_frames(encoded):
     The further pictures of a multi-picture JPEG, as telephones make them, do not count.
     """
     try:
-        image = Image.open(io.BytesIO(encoded))
+        image = Image.open(io.BytesIO(encoded), formats=_formats())
         return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     except Exception:  # a later frame is damaged, which may fail in any way
         return 1
@@ -69,32 +75,56 @@ def decode_indices(encoded, name, remedy="take the published one, a palette PNG"
 
 
 def read_bytes(path):
-    """A file's bytes. Raises UserError where it cannot be read."""
+    """A file's bytes. Raises UserError where it cannot be read, or is a folder or a pipe."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would never end
+            raise UserError(f"cannot read {path}: it is no file")
         return pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # the latter of a name that no file can have
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
 
 
 def is_image_name(path):
-    """Whether a file's suffix, in upper or lower case, is that of a format which can be read."""
+    """Whether a file's suffix, in upper or lower case, is that of a format which can be read.
+
+    What `dias_jax.segment` has written is no image.
+    """
     path = pathlib.Path(path)
-    return path.suffix.lower() in _suffixes() and not path.name.startswith(".")
+    is_left_out = path.name.startswith(".") or path.name.lower().endswith(SEGMENTS)
+    return path.suffix.lower() in _suffixes() and not is_left_out
+
+
+def is_too_large(height, width):
+    """Whether an image of this size is refused."""
+    return height * width > MAX_PIXELS or max(height, width) > MAX_SIDE
 
 
 @functools.cache
 def _suffixes():
     formats = Image.registered_extensions()
-    return {suffix for suffix, name in formats.items() if name in Image.OPEN.keys() - _NOT_READ}
+    return {suffix for suffix, name in formats.items() if name in _formats()}
+
+
+@functools.cache
+def _formats():
+    """The formats that are read, the common ones first."""
+    Image.preinit()
+    Image.init()
+    return [name for name in Image.ID if name not in _NOT_READ]
 
 
 def _open(encoded, name, remedy):
     try:
-        image = Image.open(io.BytesIO(encoded))
+        image = Image.open(io.BytesIO(encoded), formats=_formats())
+        if is_too_large(image.height, image.width):
+            raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
         image.decodermaxblock = len(encoded)  # one call of the decoder; it is 64 KiB a call else
         image.load()
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{name} is too large an image ({error}): store it smaller") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(
+            f"{name} is too large an image ({error}): store it smaller, with at most "
+            f"{MAX_PIXELS:,} pixels and {MAX_SIDE:,} a side"
+        ) from error
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is a damaged image (of no known format): {remedy}") from error
     except Exception as error:  # a damaged file may fail in any way

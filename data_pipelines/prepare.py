@@ -21,6 +21,7 @@ the data set by data.name=NAME ("folder", if none is given).
 """
 
 import pathlib
+import sys
 
 from absl import flags
 
@@ -56,8 +57,15 @@ flags.DEFINE_string("name", None, 'folder: what the data set will be called; def
 def main(argv):
     """Prepare or verify the data set named on the command line."""
     if len(argv) != 2:
-        raise UserError("name one data set, for example: python -m data_pipelines.prepare coco ...")
+        raise UserError(
+            f"name one data set, for example: python -m data_pipelines.prepare coco ... (given: "
+            f"{' '.join(argv[1:]) or 'none'})"
+        )
     name = argv[1]
+    for flag in ("source", "data_dir", "masks", "name"):
+        if FLAGS[flag].value == "":
+            raise UserError(f"--{flag}= is empty: say what it stands for, or leave the flag out")
+    sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may be no text
     if name == "shapes":
         raise UserError("shapes is drawn on the fly: there is nothing to prepare")
     if name != "folder" and (FLAGS.masks is not None or FLAGS.name is not None):
@@ -73,9 +81,6 @@ def _data_set(name):
     if name != "folder" and name not in DATA_SETS:
         raise UserError(f"unknown data set {name!r}: choose one of {', '.join(DATA_SETS)}, folder")
     cli.require("data_dir")
-    for flag in ("source", "masks"):
-        if FLAGS[flag].value == "":
-            raise UserError(f"--{flag}= is empty: name a directory, or leave the flag out")
     data_dir = pathlib.Path(FLAGS.data_dir)
     options = {"source": FLAGS.source, "data_dir": data_dir, "max_side": FLAGS.max_side}
     if name == "folder":

@@ -6,7 +6,7 @@ Colours tell the masks apart; what is not annotated stays unpainted. All views o
 (shapes) are the same: it is trained on as it is.
 """
 
-import pathlib
+import sys
 import types
 
 from absl import flags
@@ -15,6 +15,7 @@ from data_pipelines import transforms
 from data_pipelines.sample_grid import draw_samples
 from dias_jax import cli
 from dias_jax.errors import UserError
+from dias_jax.files import appearing_file
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", "data", "Directory of the prepared data sets.")
@@ -28,8 +29,15 @@ flags.DEFINE_integer("image_size", 256, "Pixels along each side of a view.", low
 def main(argv):
     """Draw the data set named on the command line."""
     if len(argv) != 2:
-        raise UserError("name one data set, for example: python -m data_pipelines.preview coco ...")
+        raise UserError(
+            f"name one data set, for example: python -m data_pipelines.preview coco ... (given: "
+            f"{' '.join(argv[1:]) or 'none'})"
+        )
     cli.require("out")
+    for flag in ("data_dir", "out"):
+        if not FLAGS[flag].value:
+            raise UserError(f"--{flag}= is empty: say what it stands for, or leave the flag out")
+    sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may be no text
     data_config = types.SimpleNamespace(
         name=argv[1],
         data_dir=FLAGS.data_dir,
@@ -41,10 +49,12 @@ def main(argv):
     )
     picture = draw_samples(data_config, FLAGS.split, FLAGS.count, FLAGS.views)
     try:
-        pathlib.Path(FLAGS.out).parent.mkdir(parents=True, exist_ok=True)
-        picture.save(FLAGS.out)
+        with appearing_file(FLAGS.out) as path:
+            picture.save(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot write {FLAGS.out} ({error}): name a .png or .jpg file") from error
+        raise UserError(
+            f"cannot write {FLAGS.out} ({error}): make room, or name another .png or .jpg"
+        ) from error
     print(f"{FLAGS.out}: {FLAGS.split} split of {data_config.name}")
 
 

@@ -1,8 +1,10 @@
 """Random access to a prepared data set: encoded images and index maps in array_record files."""
 
+import contextlib
 import pathlib
 import re
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipelines import transforms
@@ -18,6 +20,13 @@ PREPARED = {
 }
 
 
+_ENCODED = {"image", "mask", "depth", "file_name"}  # features that a record has as bytes
+_METADATA = {
+    **{"num_masks": int, "max_side": int, "upright": bool, "annotation": str},
+    **{"published_sizes": dict, "remarks": dict},
+}
+
+
 def is_valid_name(name):
     """Whether a data set may have this name: lowercase letters, digits and _, a letter first."""
     return re.fullmatch("[a-z][a-z0-9_]*", name) is not None
@@ -29,7 +38,7 @@ def prepared_directory(name, data_dir):
     Raises UserError when the name is unknown or nothing is prepared there.
     """
     directory = pathlib.Path(data_dir or ".") / name / VERSION
-    if is_valid_name(name) and _is_prepared(directory):
+    if is_valid_name(name) and is_prepared(directory):
         return directory
     if name in PREPARED:
         raise UserError(
@@ -37,7 +46,7 @@ def prepared_directory(name, data_dir):
             f"data_pipelines.prepare {name} --source=DIR --data_dir={data_dir or 'DIR'}"
         )
     found = pathlib.Path(data_dir or ".").glob(f"*/{VERSION}")
-    own = sorted({path.parent.name for path in found if _is_prepared(path)} - PREPARED.keys())
+    own = sorted({path.parent.name for path in found if is_prepared(path)} - PREPARED.keys())
     own = f"{', '.join(own)} (prepared in {data_dir!r})" if own else ""
     known = ", ".join(["shapes", *PREPARED, *filter(None, [own])])
     raise UserError(
@@ -46,22 +55,48 @@ def prepared_directory(name, data_dir):
     )
 
 
-def _is_prepared(directory):
+def is_prepared(directory):
+    """Whether a data set was prepared in this directory."""
     return (directory / "dataset_info.json").is_file()
 
 
 def open_builder(directory):
     """The read-only builder of a prepared data set. Raises UserError when its files are damaged."""
-    try:
+    with refuse_damage(directory):
         builder = tfds.builder_from_directory(directory)
-        builder.info.metadata["num_masks"], builder.info.metadata["max_side"]
+        _check_info(builder.info)
+    return builder
+
+
+@contextlib.contextmanager
+def refuse_damage(directory):
+    """Whatever goes wrong in this block becomes one UserError that names the data set."""
+    try:
+        yield
     except Exception as error:  # of JSON, protobuf or TFDS, by what is damaged
         reason = str(error).split("\n")[0] or type(error).__name__
         raise UserError(
             f"{directory} is damaged ({type(error).__name__}: {reason}): delete it and prepare the "
             "data set again"
         ) from error
-    return builder
+
+
+def _check_info(info):
+    """Raises an error of any kind unless features and metadata are those of a data set of ours."""
+    metadata = {"upright": False, "annotation": "", "published_sizes": {}, "remarks": {}}
+    metadata |= info.metadata
+    for name, kind in _METADATA.items():
+        if type(metadata[name]) is not kind:
+            raise ValueError(f"{name} is {metadata[name]!r} in metadata.json")
+    if not 0 <= metadata["num_masks"] <= 255 or metadata["max_side"] < 0:
+        raise ValueError("num_masks or max_side is out of range in metadata.json")
+    expected = {"image", "file_name"}
+    expected |= {"mask", "classes", "boxes"} if metadata["num_masks"] else set()
+    if not expected <= set(info.features):
+        raise ValueError(f"{', '.join(expected - set(info.features))} missing in features.json")
+    empty = [name for name, split in info.splits.items() if split.num_examples < 1]
+    if empty or not info.splits:
+        raise ValueError(f"no sample in {', '.join(empty) or 'any split'}")
 
 
 class PreparedSplit:
@@ -90,24 +125,26 @@ class PreparedSplit:
         self._directory = pathlib.Path(directory)
         self._split = split
         self._with_masks, self._with_depth = with_masks and self.num_masks > 0, with_depth
-        encoded = {"image", "mask", "depth"} & set(features)
+        encoded = _ENCODED & set(features) - {"file_name"}
         skip = tfds.decode.SkipDecoding()
-        self._records = builder.as_data_source(split, decoders=dict.fromkeys(encoded, skip))
+        with refuse_damage(directory):
+            self._records = builder.as_data_source(split, decoders=dict.fromkeys(encoded, skip))
 
     def __len__(self):
         return len(self._records)
 
     def __getitem__(self, index):
         record = self._read(index)
-        name = (
-            f"{record['file_name'].decode()} (sample {index} of {self._split}, {self._directory})"
-        )
+        place = f"sample {index} of {self._split}, {self._directory}"
+        name = f"{record['file_name'].decode(errors='replace')} ({place})"
         remedy = f"delete {self._directory} and prepare the data set again"
         read = decode_upright if self._upright else decode
         sample = {"image": read(record["image"], name, remedy=remedy), "index": int(index)}
         if self._with_masks:
             sample["mask"] = decode(record["mask"], f"the mask of {name}", "L", remedy)
             sample |= {"classes": record["classes"], "boxes": record["boxes"]}
+            if not self._is_consistent(sample):
+                raise UserError(f"{name} contradicts its mask or the number of masks: {remedy}")
         if self._with_depth:
             sample["depth"] = decode(record["depth"], f"the depth of {name}", "L", remedy)
         return sample
@@ -115,14 +152,27 @@ class PreparedSplit:
     def _read(self, index):
         try:
             record = self._records[int(index)]
-            if any(value is None for value in record.values()):  # as of a file that was cut short
-                raise RuntimeError("parts of it are missing")
-        except RuntimeError as error:
+            wrong = [name for name in _ENCODED & record.keys() if type(record[name]) is not bytes]
+            if wrong:  # as of a file that was cut short
+                raise ValueError(f"no {', '.join(wrong)} in it")
+        except Exception as error:  # of array_record, protobuf or TFDS, by what is damaged
+            reason = str(error).split("\n")[0] or type(error).__name__
             raise UserError(
-                f"sample {index} of {self._split} in {self._directory} cannot be read ({error}): "
+                f"sample {index} of {self._split} in {self._directory} cannot be read ({reason}): "
                 f"delete {self._directory} and prepare the data set again"
             ) from error
         return record
+
+    def _is_consistent(self, sample):
+        mask, classes, boxes = (sample[name] for name in ("mask", "classes", "boxes"))
+        return (
+            mask.shape == sample["image"].shape[:2]
+            and mask.max() <= self.num_masks
+            and classes.shape == (len(classes),)
+            and boxes.shape == (len(classes), 4)
+            and len(classes) < self.num_masks
+            and (classes.dtype, boxes.dtype) == (np.int32, np.float32)
+        )
 
     def training_view(self, sample, rng, data_config):
         """A random crop, perhaps mirrored: image, and mask or None."""

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse
 
 _ROWS = 128  # of an image that are copied at a time
+_VALUES = 2**22  # that are resized at a time: as integers they take four times the memory
 
 
 def resize_image(image, size, mirror=False):
@@ -48,10 +49,16 @@ def _swap_axes(image):
 
 def _resize_first_axis(image, size):
     weights, bits = _weights(len(image), size)
-    result = weights @ image.reshape(len(image), -1)  # int32
-    result += 1 << (bits - 1)
-    result >>= bits
-    return result.astype(np.uint8).reshape(size, *image.shape[1:])
+    columns = image.reshape(len(image), -1)
+    resized = np.empty((size, columns.shape[1]), np.uint8)
+    step = max(_VALUES // len(image), 1)
+    for first in range(0, columns.shape[1], step):
+        part = slice(first, first + step)
+        result = weights @ columns[:, part]  # int32
+        result += 1 << (bits - 1)
+        result >>= bits
+        resized[:, part] = result
+    return resized.reshape(size, *image.shape[1:])
 
 
 @functools.lru_cache(1024)  # a crop has one of a few hundred lengths; an entry takes about 10 KB

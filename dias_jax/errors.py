@@ -6,6 +6,9 @@ class UserError(Exception):
 
     exit_code = 2
 
+    def __str__(self):
+        return " ".join(super().__str__().splitlines())  # a file's name may have several
+
 
 class NonFiniteLoss(UserError):
     """Training has diverged: the message names the step and the samples of its batch."""

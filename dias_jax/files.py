@@ -4,14 +4,18 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import secrets
 import shutil
 
 
 @contextlib.contextmanager
 def appearing_file(path):
-    """A path to write to, which becomes `path` when the block ends well and vanishes otherwise."""
+    """A path to write to, which becomes `path` when the block ends well and vanishes otherwise.
+
+    It is a new one beside `path`, of the same suffix: no other file is ever written over.
+    """
     path = pathlib.Path(path)
-    incomplete = path.with_name(f"incomplete.{path.name}")
+    incomplete = path.with_name(f"incomplete.{secrets.token_hex(4)}{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield incomplete

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dias_jax import gallery
+from dias_jax.errors import UserError
 from dias_jax.gallery import write_gallery
 from dias_jax.gallery.scenes import match_labels, study_scenes
 from dias_jax.models import build
@@ -69,6 +71,17 @@ class Pictures(html.parser.HTMLParser):
             assert head == "data:image/jpeg;base64"
             self.pictures.append(Image.open(io.BytesIO(base64.b64decode(data))))
         assert tag not in ("link", "script")
+
+
+@pytest.mark.parametrize("out", ["file", "/proc/x"])
+def test_where_nothing_can_be_written(trained, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr(gallery, "study_scenes", lambda *arguments: [])
+    monkeypatch.setattr(gallery, "draw_poster", lambda scenes, title: Image.new("RGB", (2, 2)))
+    with pytest.raises(UserError, match=f"cannot write {out} .*: make room, or name another dir"):
+        write_gallery(trained, "test", out, count=1, poster=1)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_poster_and_page_show_every_slot(trained, tmp_path):

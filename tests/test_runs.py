@@ -26,7 +26,7 @@ def test_a_gaussian_for_each_slot_fixes_their_number(tiny_config, tmp_path):
     tiny_config.model.initializer = "separate"
     save_config(tiny_config, tmp_path)
     tiny_config.model.num_slots = 9
-    with pytest.raises(UserError, match="model.num_slots=9: what was learnt has other shapes, of 4 "):
+    with pytest.raises(UserError, match="num_slots=9: what was learnt has other shapes, of 4 "):
         open_run(tmp_path, tiny_config)
 
 

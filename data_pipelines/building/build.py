@@ -4,6 +4,7 @@ import contextlib
 import io
 import pathlib
 
+from data_pipelines.records import is_prepared, open_builder
 from dias_jax.errors import UserError
 
 
@@ -32,8 +33,8 @@ def build(data_set):
         for folder in absent:
             with contextlib.suppress(OSError):  # something is in it
                 folder.rmdir()
-    _require_same(data_set)
-    return f"{data_set.name}: {describe(data_set.info)}, in {directory}"
+    info = _require_same(data_set, directory)
+    return f"{data_set.name}: {describe(info)}, in {directory}"
 
 
 def _require_source(data_set):
@@ -45,11 +46,12 @@ def _require_source(data_set):
         raise UserError(f"the source {source} is {kinds}")
 
 
-def _require_same(data_set):
-    metadata, directory = data_set.info.metadata, data_set.data_path
-    if "max_side" not in metadata:
+def _require_same(data_set, directory):
+    """What is prepared in `directory`: -> tfds.core.DatasetInfo."""
+    if not is_prepared(directory):
         raise UserError(f"{directory} is there but is no prepared data set: move it away")
-    stored = metadata["max_side"]
+    info = open_builder(directory).info
+    metadata, stored = info.metadata, info.metadata["max_side"]
     if stored != data_set.max_side:
         raise UserError(
             f"{directory} was prepared with --max_side={stored}, not "
@@ -59,6 +61,7 @@ def _require_same(data_set):
         raise UserError(
             f"{directory} was prepared from other files: delete it, or give another --name"
         )
+    return info
 
 
 def describe(info):
@@ -68,7 +71,7 @@ def describe(info):
     """
     counts, metadata = [], info.metadata
     for name, split in info.splits.items():
-        published = metadata["published_sizes"].get(name, split.num_examples)
+        published = metadata.get("published_sizes", {}).get(name, split.num_examples)
         whole = "" if split.num_examples == published else f" of {published} published"
         counts.append(f"{split.num_examples}{whole} {name}")
     bound = metadata["num_masks"]

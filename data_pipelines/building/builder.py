@@ -18,10 +18,11 @@ import tqdm
 from PIL import Image
 
 from data_pipelines.building import downloads, lmdb_release
+from data_pipelines.building.listing import plain
 from data_pipelines.building.masks import boxes_of
 from data_pipelines.building.shrink import shrink
 from data_pipelines.images import decode, decode_indices
-from data_pipelines.records import VERSION
+from data_pipelines.records import VERSION, refuse_damage
 from dias_jax.errors import UserError
 
 UNKNOWN = 0  # the class of an object that the publisher gives no class
@@ -63,7 +64,8 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def __init__(self, *, source, data_dir, max_side=0):
         self.source = source and pathlib.Path(source)
         self.max_side = max_side  # pixels; larger images are stored smaller; 0: as published
-        super().__init__(data_dir=data_dir, file_format="array_record")
+        with refuse_damage(pathlib.Path(data_dir) / self.name / VERSION):  # it reads what is there
+            super().__init__(data_dir=data_dir, file_format="array_record")
 
     @abc.abstractmethod
     def categories(self):
@@ -163,7 +165,7 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             sample = shrink(sample, self.max_side)
         record = {
             "image": io.BytesIO(sample.image),
-            "file_name": sample.file_name or pathlib.Path(sample.image_name).name,
+            "file_name": plain(sample.file_name or pathlib.Path(sample.image_name).name),
         }
         if self.HAS_MASKS:
             metadata = self.info.metadata

@@ -1,10 +1,11 @@
 """Reads every record of a prepared data set again and compares it with what was recorded."""
 
 import numpy as np
+from array_record.python import array_record_module as array_record
 
 from data_pipelines.building.build import describe
 from data_pipelines.building.masks import boxes_of
-from data_pipelines.records import PreparedSplit, open_builder
+from data_pipelines.records import PreparedSplit, open_builder, refuse_damage
 from dias_jax.errors import UserError
 
 
@@ -18,6 +19,7 @@ def verify(directory):
     largest = min(info.metadata["num_masks"], 1)
     for split in info.splits:
         source = PreparedSplit(directory, split, with_depth=with_depth)
+        _require_all_records(directory, info.splits[split])
         for index in range(len(source)):
             sample = source[index]
             problem = find_problem(sample)
@@ -34,6 +36,14 @@ def verify(directory):
             f"{info.metadata['num_masks']}: prepare it again"
         )
     return f"{info.name}: every record is intact: {describe(info)}"
+
+
+def _require_all_records(directory, split):
+    """Raises UserError where the files hold more records than dataset_info.json says."""
+    with refuse_damage(directory):
+        count = sum(array_record.ArrayRecordReader(str(p)).num_records() for p in split.filepaths)
+        if count > split.num_examples:
+            raise ValueError(f"{count} records in {split.name}, not {split.num_examples}")
 
 
 def find_problem(sample):

@@ -5,11 +5,10 @@ archives unpack them: folders 0, 1, .. of a thousand scenes each. Scene 42 of fu
 CLEVRTEX_full_000042.png, its masks ..._flat.png, its depth ..._depth_0001.png, its objects .json.
 """
 
-import json
-
 from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample
 from data_pipelines.building.masks import renumber
 from data_pipelines.images import decode_indices, read_bytes
+from data_pipelines.sets.coco import read_json
 from dias_jax.errors import UserError
 
 SHAPES = (
@@ -88,8 +87,8 @@ def read_forms(path):
     Raises UserError when the file is missing or not a scene's.
     """
     try:
-        objects = json.loads(read_bytes(path))["objects"]
+        objects = read_json(path)["objects"]
         forms = {item["index"]: item["shape"] for item in objects}
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"{path} is not a ClevrTex scene: take the published one") from error
     return {i: SHAPES.index(form) if form in SHAPES else UNKNOWN for i, form in forms.items()}

@@ -7,6 +7,8 @@ annotations/panoptic_{train,val}2017/, as published.
 import functools
 import itertools
 import json
+import pathlib
+import reprlib
 
 import numpy as np
 
@@ -71,14 +73,13 @@ booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={20
 
     def _read_categories(self):
         path = self._table_path(SOURCE_SPLITS["validation"])  # both files hold them, this is small
-        try:
-            categories = read_json(path)["categories"]
-            complete = all({"id", "name", "isthing"} <= set(entry) for entry in categories)
-        except (KeyError, TypeError):
-            complete = False
-        if not complete:
-            raise UserError(f"{path} holds no panoptic categories")
-        return categories
+        return read_entries(read_json(path), "categories", self.is_category, "id", path)
+
+    @staticmethod
+    def is_category(entry):
+        """Whether this is an entry that the JSON may have for a category."""
+        is_named = is_number(entry["id"]) and isinstance(entry["name"], str)
+        return is_named and entry["isthing"] in (0, 1)
 
     def _table_path(self, folder):
         path = self.source / "annotations" / f"panoptic_{folder}.json"
@@ -153,17 +154,64 @@ def read_json(path):
     """What a JSON file holds. Raises UserError when it is missing or not valid."""
     try:
         return json.loads(read_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid JSON ({error})") from error
+
+
+def read_entries(table, key, is_entry, identifier, path, may_be_empty=False):
+    """The list of dicts that a JSON file has under `key`.
+
+    table: what the file holds, path: its name for messages; is_entry: whether a dict may be an
+    entry, which may raise KeyError or TypeError; identifier: the key that tells entries apart.
+    Raises UserError, which names the entry, unless all are as they must be.
+    """
+    entries = table.get(key) if isinstance(table, dict) else None
+    if not isinstance(entries, list) or not (entries or may_be_empty):
+        raise UserError(f"{path} holds no {key}: take the published one")
+    seen = set()
+    for entry in entries:
+        try:
+            is_right = isinstance(entry, dict) and is_entry(entry)
+        except (KeyError, TypeError):
+            is_right = False
+        if not is_right:
+            raise UserError(
+                f"{path} has a damaged entry in {key}, {reprlib.repr(entry)}: take the published "
+                "one"
+            )
+        if entry[identifier] in seen:
+            raise UserError(
+                f"{path} has two {key} of {identifier} {entry[identifier]!r}: take the published "
+                "one"
+            )
+        seen.add(entry[identifier])
+    return entries
+
+
+def is_number(value):
+    """Whether this is a whole number that a record can hold."""
+    return type(value) is int and abs(value) < 2**31
+
+
+def is_plain_name(value):
+    """Whether this names a file in a folder, and never one outside of it."""
+    is_name = isinstance(value, str) and value == pathlib.PurePath(value).name
+    return is_name and value not in ("", "..") and "\0" not in value
+
+
+def is_picture(entry):
+    """Whether this is an entry of a panoptic JSON file, whose segments have distinct ids."""
+    segments = entry["segments_info"]
+    is_right = isinstance(segments, list) and all(
+        is_number(segment["category_id"])
+        and type(segment["id"]) is int
+        and 0 < segment["id"] < 1 << 24
+        for segment in segments
+    )
+    is_right = is_right and len({segment["id"] for segment in segments}) == len(segments)
+    return is_right and is_plain_name(entry["file_name"])
 
 
 def read_annotations(path):
     """The entries of a panoptic JSON file, one a picture. Raises UserError when it has none."""
-    try:
-        table = read_json(path)["annotations"]
-        complete = all("segments_info" in entry and "file_name" in entry for entry in table)
-    except (KeyError, TypeError):
-        complete = False
-    if not (complete and table):
-        raise UserError(f"{path} holds no panoptic annotations")
-    return table
+    return read_entries(read_json(path), "annotations", is_picture, "file_name", path)

@@ -4,14 +4,20 @@ The source holds train2017/, val2017/ and annotations/instances_{train,val}2017.
 """
 
 import functools
-import pathlib
 
 import numpy as np
 
 from data_pipelines.building.builder import Sample
 from data_pipelines.building.masks import MAX_OBJECTS
-from data_pipelines.images import read_bytes
-from data_pipelines.sets.coco import SOURCE_SPLITS, Coco, read_json
+from data_pipelines.images import is_too_large, read_bytes
+from data_pipelines.sets.coco import (
+    SOURCE_SPLITS,
+    Coco,
+    is_number,
+    is_plain_name,
+    read_entries,
+    read_json,
+)
 from dias_jax.errors import UserError
 
 
@@ -34,23 +40,20 @@ class CocoInstance(Coco, skip_registration=True):
 
     def categories(self):
         """The kinds of things, from the smaller of the JSON files, since both hold them."""
-        path = self._table_path(SOURCE_SPLITS["validation"])
-        try:
-            categories = {entry["id"]: entry["name"] for entry in read_json(path)["categories"]}
-        except (KeyError, TypeError):
-            categories = {}
-        if not categories or not all(map(_is_number, categories)):
-            raise UserError(f"{path} holds no categories: take the published one")
-        return categories
+        return {category["id"]: category["name"] for category in self._read_categories()}
+
+    @staticmethod
+    def is_category(entry):
+        """Whether this is an entry that the JSON may have for a category."""
+        return is_number(entry["id"]) and isinstance(entry["name"], str)
 
     def published_splits(self):
         """The images in the order of the JSON files; one without any instance is background."""
-        mask_tools = import_mask_tools()
-        splits = {}
+        mask_tools, categories, splits = import_mask_tools(), self.categories(), {}
         for split, folder in SOURCE_SPLITS.items():
             path = self._table_path(folder)
             read = functools.partial(self._sample, folder, path, mask_tools=mask_tools)
-            splits[split] = read_instances(path), read
+            splits[split] = read_instances(path, categories), read
         return splits
 
     def _table_path(self, folder):
@@ -78,40 +81,31 @@ def import_mask_tools():
     return mask
 
 
-def read_instances(path):
+def read_instances(path, categories):
     """The images of a JSON file with their annotations: -> list of (image, list of annotations).
 
-    Raises UserError when the file is missing or holds no instance annotation.
+    categories: the known ones. Raises UserError when the file is missing or holds anything else.
     """
-    try:
-        table = read_json(path)
-        images = {image["id"]: (image, []) for image in table["images"]}
-        for annotation in table["annotations"]:
-            images[annotation["image_id"]][1].append(annotation)
-        wrong = [image for image in table["images"] if not _is_image(image)]
-        wrong += [entry for entry in table["annotations"] if not _is_annotation(entry)]
-    except (KeyError, TypeError):
-        images, wrong = {}, []
-    if wrong or not images:
-        what = f" ({str(wrong[0])[:100]} is none)" if wrong else ""
-        raise UserError(f"{path} holds no instance annotation{what}: take the published one")
+    table = read_json(path)
+    images = read_entries(table, "images", _is_image, "id", path)
+    images = {image["id"]: (image, []) for image in images}
+
+    def is_annotation(entry):
+        is_known = is_number(entry["image_id"]) and entry["image_id"] in images
+        is_known = is_known and is_number(entry["category_id"])
+        is_known = is_known and entry["category_id"] in categories
+        return is_known and type(entry["id"]) is int and "segmentation" in entry
+
+    for entry in read_entries(table, "annotations", is_annotation, "id", path, may_be_empty=True):
+        images[entry["image_id"]][1].append(entry)
     return list(images.values())
 
 
-def _is_number(value):
-    """Whether this is a whole number that a record can hold."""
-    return type(value) is int and abs(value) < 2**31
-
-
 def _is_image(entry):
-    name, sides = entry["file_name"], (entry["height"], entry["width"])
-    is_plain = isinstance(name, str) and name == pathlib.PurePath(name).name and "\0" not in name
-    return is_plain and all(_is_number(side) and 0 < side < 2**16 for side in sides)
-
-
-def _is_annotation(entry):
-    is_known = _is_number(entry["category_id"]) and type(entry["id"]) is int
-    return is_known and "segmentation" in entry
+    height, width = entry["height"], entry["width"]
+    is_right = is_number(entry["id"]) and is_number(height) and is_number(width)
+    is_right = is_right and min(height, width) > 0 and not is_too_large(height, width)
+    return is_right and is_plain_name(entry["file_name"])
 
 
 def paint(annotations, height, width, name, mask_tools):
@@ -127,35 +121,32 @@ def paint(annotations, height, width, name, mask_tools):
         )
     annotations = sorted(annotations, key=lambda annotation: annotation["id"])
     outlines = [outline(entry, height, width, name, mask_tools) for entry in annotations]
+    is_crowd = [bool(annotation.get("iscrowd")) for annotation in annotations]
+    depth = list(zip(is_crowd, map(mask_tools.area, outlines)))
 
-    def depth(number):
-        return bool(annotations[number].get("iscrowd")), np.count_nonzero(outlines[number])
-
-    owner = np.full((height, width), -1)
-    for number in sorted(range(len(annotations)), key=depth, reverse=True):
-        owner[outlines[number]] = number
-    seen = np.unique(owner[owner >= 0])
-    mask = np.ones((height, width), np.uint8)
-    mask[owner >= 0] = 2 + np.searchsorted(seen, owner[owner >= 0])
-    return mask, [annotations[number]["category_id"] for number in seen]
+    owner = np.zeros((height, width), np.uint8)  # 0: nobody's, 1..: of the instance before
+    for number in sorted(range(len(annotations)), key=depth.__getitem__, reverse=True):
+        owner[mask_tools.decode(outlines[number]).astype(bool)] = 1 + number
+    seen = [int(number) - 1 for number in np.unique(owner) if number]
+    meaning = np.ones(256, np.uint8)
+    meaning[[1 + number for number in seen]] = 2 + np.arange(len(seen))
+    return meaning[owner], [annotations[number]["category_id"] for number in seen]
 
 
 def outline(annotation, height, width, name, mask_tools):
-    """Which pixels an instance covers: -> (height, width) bool.
+    """Which pixels an instance covers, as COCO's run lengths, which `mask_tools` decodes.
 
     Its "segmentation" is a list of polygons, or run lengths: a dict whose "counts" are a list of
     numbers or a string. Raises UserError when it is none of them, or of another size.
     """
     shape = annotation["segmentation"]
     try:
-        if isinstance(shape, dict):
-            _check_run_lengths(shape, height, width)
-            is_list = isinstance(shape["counts"], list)
-            shape = mask_tools.frPyObjects(shape, height, width) if is_list else shape
-        else:
+        if not isinstance(shape, dict):
             _check_polygons(shape, height, width)
-            shape = mask_tools.merge(mask_tools.frPyObjects(shape, height, width))
-        return mask_tools.decode(shape).astype(bool)
+            return mask_tools.merge(mask_tools.frPyObjects(shape, height, width))
+        _check_run_lengths(shape, height, width)
+        is_list = isinstance(shape["counts"], list)
+        return mask_tools.frPyObjects(shape, height, width) if is_list else shape
     except Exception as error:  # what is no outline may fail in any way
         reason = str(error) or type(error).__name__
         raise UserError(
@@ -169,6 +160,8 @@ def _check_run_lengths(shape, height, width):
         raise ValueError(f"run lengths of an image of size {shape['size']}")
     counts = shape["counts"]
     counts = counts if isinstance(counts, list) else _decompress(counts)
+    if any(type(count) is not int for count in counts):
+        raise ValueError("run lengths that are no whole numbers")
     if min(counts) < 0 or sum(counts) != height * width:  # COCO's code would leave pixels open
         raise ValueError("run lengths that do not add up to the image")
 
@@ -183,6 +176,8 @@ def _decompress(text):
         bits = number - 48
         value |= (bits & 31) << shift
         shift += 5
+        if shift > 60:
+            raise ValueError("a run length without an end")
         if not bits & 32:
             value -= (bits & 16) << (shift - 4)
             counts.append(value + counts[-2] if len(counts) > 2 else value)
@@ -195,6 +190,8 @@ def _check_polygons(shape, height, width):
     if not shape or any(len(points) < 6 or len(points) % 2 for points in shape):
         raise ValueError("a polygon of less than three points")
     for points in shape:
+        if any(type(number) not in (int, float) for number in points):
+            raise ValueError("a polygon of other things than numbers")
         distance = np.abs(np.array(points, float).reshape(-1, 2)) / (width, height)
         if not (distance <= 2).all():  # nor if it is not a number
             raise ValueError("a polygon outside of the image")

@@ -116,8 +116,6 @@ class Folder(ObjectDataSet, skip_registration=True):
         """The Sample of an image; None where it is damaged."""
         path, metadata = self.source / name, self.info.metadata
         try:
-            if not path.is_file():  # a broken link, or a pipe that would never end
-                raise UserError(f"{path} is no file")
             encoded = read_bytes(path)
             pixels = decode_upright(encoded, path)
         except UserError as error:
@@ -125,7 +123,7 @@ class Folder(ObjectDataSet, skip_registration=True):
             metadata["remarks"][DAMAGED] += 1
             metadata["damaged"].append(plain(name))
             return None
-        sample = Sample(path, "", encoded, pixels=pixels, file_name=plain(name))
+        sample = Sample(path, "", encoded, pixels=pixels, file_name=name)
         return self._with_mask(sample, name) if self.HAS_MASKS else sample
 
     def _with_mask(self, sample, name):

@@ -5,6 +5,7 @@ JPEGImages, SegmentationObject, SegmentationClass and ImageSets/Segmentation.
 """
 
 import functools
+import os
 import pathlib
 
 import numpy as np
@@ -101,7 +102,7 @@ Jitendra}}, booktitle={{International Conference on Computer Vision}}, year={{20
         }
 
     def _sample(self, folder, stem):
-        if (folder / "SegmentationObject" / f"{stem}.png").exists():
+        if os.path.exists(folder / "SegmentationObject" / f"{stem}.png"):
             return super()._sample(folder, stem)
         image_path = folder / "JPEGImages" / f"{stem}.jpg"
         mask_path = folder / "SegmentationClassAug" / f"{stem}.png"

@@ -105,6 +105,26 @@ def break_table(source):
     (source / TRAIN_TABLE).write_text('{"annotations": [{"bbox": []}]}')
 
 
+def lead_outside(source):
+    edit_table(source, lambda entry: entry.update(file_name="../../x.png"))
+
+
+def repeat_segment(source):
+    edit_table(source, lambda entry: entry["segments_info"].append(entry["segments_info"][0]))
+
+
+def damage_segment(source):
+    edit_table(source, lambda entry: entry["segments_info"][0].update(id=-5))
+
+
+def repeat_picture(source):
+    edit_table(source, lambda entry: entry.update(file_name="train_006.png"))
+
+
+def nest_deeply(source):
+    (source / TRAIN_TABLE).write_text("[" * 100_000)
+
+
 def truncate_table(source):
     (source / TRAIN_TABLE).write_text('{"annotations": [')
 
@@ -119,8 +139,13 @@ def truncate_table(source):
         (add_segment, "train_005.png lacks a segment"),
         (change_category, "train_005.png has segments of category 55"),
         (add_many_segments, "train_005.png has .* segments; at most 254"),
-        (remove_categories, "panoptic_val2017.json holds no panoptic categories"),
-        (break_table, "panoptic_train2017.json holds no panoptic annotations"),
+        (remove_categories, "panoptic_val2017.json holds no categories"),
+        (break_table, "panoptic_train2017.json has a damaged entry in annotations, .*bbox"),
+        (lead_outside, "train2017.json has a damaged entry in annotations, .*'../../x.png'"),
+        (repeat_segment, "train2017.json has a damaged entry in annotations, .*'train_005.png'"),
+        (damage_segment, "train2017.json has a damaged entry in annotations, .*'train_005.png'"),
+        (repeat_picture, "has two annotations of file_name 'train_006.png'"),
+        (nest_deeply, "panoptic_train2017.json is not valid JSON"),
         (truncate_table, "panoptic_train2017.json is not valid JSON"),
     ],
 )
@@ -132,6 +157,22 @@ def test_a_bad_source_is_named_and_leaves_nothing(coco, tmp_path, damage, messag
         build(builder_module.Coco(source=source, data_dir=tmp_path / "prepared"))
     assert "\n" not in str(caught.value)
     assert not prepared_directory(tmp_path / "prepared").exists()
+
+
+@pytest.mark.parametrize("table", ["[]", "3", "null", '{"annotations": {"a": 1}}', "[[[]]]"])
+def test_tables_of_another_kind(tmp_path, table):
+    (tmp_path / "table.json").write_text(table)
+    with pytest.raises(UserError, match="table.json holds no annotations: take the published one"):
+        builder_module.read_annotations(tmp_path / "table.json")
+
+
+def test_links_out_of_the_source_are_followed(coco, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(coco.source, source)
+    path = source / "train2017" / "train_005.jpg"
+    path.rename(tmp_path / "elsewhere.jpg")
+    path.symlink_to(tmp_path / "elsewhere.jpg")
+    assert "11 of 118287" in build(builder_module.Coco(source=source, data_dir=tmp_path / "data"))
 
 
 def test_index_map_orders_things_by_segment_id():

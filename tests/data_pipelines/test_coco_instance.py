@@ -106,7 +106,7 @@ def test_compressed_run_lengths():
         shape = {"size": [HEIGHT, WIDTH], "counts": encoded["counts"].decode()}
         for form in (shape, run_lengths(mask)):
             found = coco_instance.outline(annotation(1, 1, form), HEIGHT, WIDTH, "x", tools)
-            np.testing.assert_array_equal(found, mask)
+            np.testing.assert_array_equal(tools.decode(found), mask)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,13 @@ def test_compressed_run_lengths():
         ({"size": [HEIGHT, WIDTH], "counts": [5]}, "do not add up"),
         ({"size": [HEIGHT, WIDTH], "counts": "zzzz"}, "do not add up"),
         ({"size": [HEIGHT, WIDTH], "counts": ""}, "no valid outline"),
+        ({"size": [HEIGHT, WIDTH], "counts": "o" * 10**6}, "a run length without an end"),
+        ({"size": [HEIGHT, WIDTH], "counts": [95.5, 96.5]}, "that are no whole numbers"),
+        ({"size": "12", "counts": [192]}, "of an image of size"),
+        ([["1", "2", "3", "4", "5", "6"]], "of other things than numbers"),
+        ([[[1, 2], [3, 4], [5, 6], [7, 8], [9, 9], [1, 1]]], "of other things than numbers"),
+        (["123456"], "of other things than numbers"),
+        ([[10**400] * 6], "no valid outline"),
         (None, "no valid outline"),
     ],
 )
@@ -160,7 +167,10 @@ def test_coco_says_what_is_missing_and_what_could_be_had(source, tmp_path):
         ("{", "is not valid JSON"),
         ("{}", "holds no categories"),
         ('{"categories": [], "images": [], "annotations": []}', "holds no categories"),
-        ('{"categories": [{"id": 1, "name": "dog"}]}', "holds no instance annotation"),
+        ('{"categories": [{"id": 1, "name": "dog"}]}', "holds no images"),
+        ("[]", "holds no categories"),
+        ('{"categories": [{"id": 1, "name": 5}]}', "has a damaged entry in categories, {'id': 1"),
+        ('{"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}', "two categories of i"),
         (None, "is missing: unpack http.*annotations_trainval2017.zip"),
     ],
 )
@@ -181,6 +191,18 @@ def test_other_tables_are_refused(source, tmp_path, table, message, monkeypatch)
         ("images", "file_name", 7),
         ("images", "file_name", "../outside.jpg"),
         ("images", "file_name", "a\0.jpg"),
+        ("images", "file_name", "/etc/passwd"),
+        ("images", "file_name", ".."),
+        ("images", "file_name", ""),
+        ("images", "height", -1),
+        ("images", "height", 10**9),
+        ("images", "height", float("nan")),
+        ("images", "id", 7.0),
+        ("images", "id", None),
+        ("images", "id", "7"),
+        ("annotations", "image_id", 99),
+        ("annotations", "image_id", [7]),
+        ("annotations", "category_id", 6),
         ("annotations", "id", "x"),
         ("annotations", "category_id", "dog"),
         ("annotations", "category_id", 2**40),
@@ -192,7 +214,18 @@ def test_entries_of_another_type_are_named(source, tmp_path, monkeypatch, place,
     table = json.loads(path.read_text())
     table[place][0][key] = value
     path.write_text(json.dumps(table))
-    with pytest.raises(UserError, match=r"no instance annotation \(.* is none\): take the publ"):
+    with pytest.raises(UserError, match=rf"has a damaged entry in {place}, {{.*}}: take the publ"):
+        build(CocoInstance(source=source, data_dir=tmp_path / "data"))
+
+
+@pytest.mark.parametrize("place", ["images", "annotations"])
+def test_entries_of_one_number_are_refused(source, tmp_path, monkeypatch, place):
+    monkeypatch.setattr(coco_instance, "import_mask_tools", lambda: None)
+    path = source / "annotations" / "instances_train2017.json"
+    table = json.loads(path.read_text())
+    table[place].append(table[place][0])
+    path.write_text(json.dumps(table))
+    with pytest.raises(UserError, match=f"has two {place} of id {table[place][0]['id']}: take th"):
         build(CocoInstance(source=source, data_dir=tmp_path / "data"))
 
 

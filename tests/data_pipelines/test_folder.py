@@ -133,7 +133,7 @@ def test_damage_is_named_and_left_out(photos, tmp_path, caplog):
         summary = build(Folder(source=photos, data_dir=tmp_path))
     assert "2 train, 1 validation" in summary
     assert "(damaged images left out: 3, other files: 1)" in summary
-    for name in ("cut.png is a damaged image", "empty.jpg is a damaged", "gone.jpg is no file"):
+    for name in ("cut.png is a damaged image", "empty.jpg is a damaged", "gone.jpg: No such file"):
         assert name in caplog.text
     assert "other files: 1" in build(Folder(source=photos, data_dir=tmp_path))  # said again
 

@@ -119,14 +119,38 @@ def test_the_first_frame_counts():
     assert images.count_frames(encoded.getvalue()) == 1  # as telephones store photographs
 
 
-def test_an_image_beyond_all_bounds_is_refused(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    with pytest.raises(UserError, match="x is too large an image .*: store it smaller"):
+@pytest.mark.parametrize(
+    ("owner", "bound", "value"),
+    [(images, "MAX_PIXELS", 24), (images, "MAX_SIDE", 4), (Image, "MAX_IMAGE_PIXELS", 10)],
+)
+def test_an_image_beyond_all_bounds_is_refused(monkeypatch, owner, bound, value):
+    monkeypatch.setattr(owner, bound, value)
+    with pytest.raises(UserError, match="x is too large an image .*: store it smaller, with at mo"):
         upright(Image.new("L", (5, 5)), "PNG")
+    assert upright(Image.new("L", (4, 2)), "PNG").shape == (2, 4, 3)
+
+
+def test_other_programs_are_never_run(monkeypatch):
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", None)  # reading one would call it
+    encoded = encode(Image.new("L", (5, 5)), "EPS")
+    with pytest.raises(UserError, match="x.png is a damaged image .of no known format"):
+        images.decode(encoded, "x.png")
 
 
 def test_which_files_are_images():
     for name in ("a.jpg", "a b/C.JPEG", "x.tiff", "ü.webp", "y.Gif"):
         assert images.is_image_name(name), name
-    for name in ("a.txt", "jpg", ".jpg", "._a.jpg", "a.pdf", "a.mpg", "a.npz", "a.jpg.part"):
+    for name in (
+        "a.txt",
+        "jpg",
+        ".jpg",
+        "._a.jpg",
+        "a.pdf",
+        "a.mpg",
+        "a.npz",
+        "a.jpg.part",
+        "a.jpg.Segments.png",
+    ):
         assert not images.is_image_name(name), name

@@ -60,7 +60,10 @@ def test_command(coco, run_module, tmp_path, name):
     "arguments, message",
     [
         (["shapes"], "--out is missing"),
+        (["shapes", "junk", "--out=x.png"], "name one data set, for example"),
+        (["shapes", "--out="], "--out= is empty"),
         (["shapes", "--out=nowhere.xyz", "--count=1", "--image_size=16"], "cannot write"),
+        (["shapes", "--out=README.md/x.png", "--count=1", "--image_size=16"], "cannot write REA"),
     ],
 )
 def test_bad_input_is_one_line(run_module, arguments, message):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import transforms
+from data_pipelines import resize, transforms
 from data_pipelines.resize import resize_image, resize_mask
 
 HERE = pathlib.Path(__file__).parent
@@ -17,7 +17,9 @@ SHARED = pathlib.Path(os.environ.get("DIAS_JAX_SHARED", HERE.parents[2] / "share
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_resizing_equals_pytorch(number):
+@pytest.mark.parametrize("num_values", [2**22, 1000])  # at once, and in parts
+def test_resizing_equals_pytorch(number, num_values, monkeypatch):
+    monkeypatch.setattr(resize, "_VALUES", num_values)
     golden = np.load(HERE / "golden_resize.npz")
     expected, expected_mask = golden[f"resized_image{number}"], golden[f"resized_mask{number}"]
     size = len(expected)

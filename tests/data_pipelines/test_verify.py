@@ -6,9 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
+from data_pipelines.building.build import build
 from data_pipelines.building.masks import boxes_of
 from data_pipelines.building.verify import find_problem, verify
-from data_pipelines.records import PREPARED
+from data_pipelines.records import PREPARED, PreparedSplit
+from data_pipelines.sets.coco import Coco
 from dias_jax.errors import UserError
 
 
@@ -47,11 +49,69 @@ def test_a_damaged_file_is_named(copy, damage, split):
     assert "\n" not in str(caught.value)
 
 
-def test_a_wrong_bound_is_found(copy):
-    path = copy / "metadata.json"
-    metadata = json.loads(path.read_text())
-    path.write_text(json.dumps(metadata | {"num_masks": metadata["num_masks"] - 1}))
-    with pytest.raises(UserError, match="has up to 6 masks an image but records 5"):
+def change(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("num_masks", "message"),
+    [(7, "has up to 6 masks an image but records 7"), (5, "contradicts its mask or the number of")],
+)
+def test_a_wrong_bound_is_found(copy, num_masks, message):
+    change(copy / "metadata.json", num_masks=num_masks)
+    with pytest.raises(UserError, match=message):
+        verify(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_masks": "6"}, "num_masks is '6' in metadata.json"),
+        ({"num_masks": 300}, "num_masks or max_side is out of range"),
+        ({"max_side": -1}, "num_masks or max_side is out of range"),
+        ({"max_side": None}, "max_side is None in metadata.json"),
+        ({"upright": []}, r"upright is \[\] in metadata.json"),
+        ({"annotation": 1.5}, "annotation is 1.5 in metadata.json"),
+        ({"published_sizes": 3}, "published_sizes is 3 in metadata.json"),
+    ],
+)
+@pytest.mark.parametrize(
+    "read",
+    [
+        verify,
+        lambda copy: PreparedSplit(copy, "train"),
+        lambda copy: build(Coco(source=copy, data_dir=copy.parents[1])),
+    ],
+)
+def test_damaged_metadata_is_named_wherever_it_is_read(copy, changes, message, read):
+    change(copy / "metadata.json", **changes)
+    with pytest.raises(UserError, match=f"2.0.0 (is damaged .*{message}|was prepared with --max_)"):
+        read(copy)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("fileFormat", "file", "is damaged"),
+        ('"11"', '"0"', "is damaged .*no sample in train"),
+        ('"11"', '"9"', "is damaged .*11 records in train, not 9"),
+        ('"11"', '"12"', "sample 11 of train in .* cannot be read"),
+        ("array_record", "tfrecord", "is damaged"),
+        ("train", "test", "cannot be read|is damaged"),
+    ],
+)
+def test_damaged_descriptions_of_splits_are_named(copy, old, new, message):
+    path = copy / "dataset_info.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UserError, match=message):
+        verify(copy)
+
+
+def test_missing_features_are_named(copy):
+    path = copy / "features.json"
+    path.write_text(path.read_text().replace('"mask"', '"other"'))
+    with pytest.raises(UserError, match="mask missing in features.json"):
         verify(copy)
 
 
