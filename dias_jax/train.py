@@ -4,15 +4,17 @@ NAME is an experiment of the package (clevrtex, coco, shapes, voc; coco:released
 file. Any key of the config can be changed: --config.optimizer.learning_rate=1e-4. A work directory
 that already holds checkpoints is continued, without --config with the config it holds. On several
 hosts, start the same command on each with --coordinator=auto (TPU pod, Slurm, Kubernetes,
-Open MPI) or with --coordinator, --num_hosts and --host; the work directory must be shared.
+Open MPI) or with --coordinator, --num_hosts and --host; the work directory must be shared. When a
+host is lost the others end within a minute, with exit code 75: start all of them again.
 """
 
 from absl import flags
 from ml_collections import config_flags
 
-from dias_jax import cli, devices
+from dias_jax import cli, devices, hosts
 from dias_jax.config.experiments import define_config_flag
 from dias_jax.errors import UserError
+from dias_jax.runs.checkpoints import latest_step
 from dias_jax.runs.config_file import holds_config, load_config
 from dias_jax.tasks.discovery import Discovery
 from dias_jax.training.loop import fit
@@ -23,6 +25,7 @@ COORDINATOR = flags.DEFINE_string(
 )
 NUM_HOSTS = flags.DEFINE_integer("num_hosts", None, "number of hosts, unless auto")
 HOST = flags.DEFINE_integer("host", None, "number of this host, from 0, unless auto")
+JOIN_TIMEOUT = flags.DEFINE_integer("join_timeout", 300, "seconds to wait for the other hosts")
 
 
 def define_config(arguments):
@@ -40,11 +43,11 @@ def main(arguments):
     cli.require("workdir")
     if flags.FLAGS.config is None:
         raise UserError(f"--config is missing, and {WORKDIR.value} holds no run to continue")
-    config = flags.FLAGS.config
-    if COORDINATOR.value is not None:
-        devices.join_hosts(COORDINATOR.value, NUM_HOSTS.value, HOST.value)
+    config, workdir = flags.FLAGS.config, WORKDIR.value
+    hosts.join(COORDINATOR.value, NUM_HOSTS.value, HOST.value, JOIN_TIMEOUT.value)
     devices.warn_of_unused_gpu()
-    fit(Discovery(config), config, WORKDIR.value)
+    with hosts.together(lambda: f"start all again to continue from step {latest_step(workdir)}"):
+        fit(Discovery(config), config, workdir)
 
 
 if __name__ == "__main__":

@@ -107,3 +107,9 @@ def trained(state):
         "params": state.params,
         "optimizer_state": state.optimizer_state,
     }
+
+
+def latest_step(workdir):
+    """The step from which a run in `workdir` would continue, read off the names alone."""
+    directory = pathlib.Path(workdir) / DIRECTORY
+    return max(ocp.utils.checkpoint_steps(directory), default=0) if directory.is_dir() else 0
