@@ -131,4 +131,4 @@ def leave_soon(code):
 
 def shorten(error):
     """The innermost cause of a runtime error, which stands at its end."""
-    return str(error).strip().rsplit(": ", 1)[-1].splitlines()[0]
+    return str(error).strip().rsplit(": ", 1)[-1].splitlines()[0][:100]
