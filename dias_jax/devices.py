@@ -17,20 +17,6 @@ NVIDIA = pathlib.Path("/proc/driver/nvidia/version")  # there where a GPU's driv
 log = logging.getLogger(__name__)
 
 
-def join_hosts(coordinator, num_hosts=None, host=None):
-    """Join the other hosts of a run; call before anything else touches a device.
-
-    coordinator: "auto" where the cluster tells by itself (TPU pod, Slurm, Kubernetes, Open MPI),
-    otherwise "ADDRESS:PORT" of the first host, with the number of hosts and this one's.
-    """
-    if coordinator == "auto":
-        jax.distributed.initialize()
-    elif num_hosts is None or host is None:
-        raise UserError(f"--coordinator={coordinator} needs --num_hosts and --host as well")
-    else:
-        jax.distributed.initialize(coordinator, num_hosts, host)
-
-
 @functools.cache
 def warn_of_unused_gpu():
     """One line where JAX computes on the CPU although the machine has an NVIDIA GPU."""

@@ -5,15 +5,17 @@ file. Any key of the config can be changed: --config.optimizer.learning_rate=1e-
 that already holds checkpoints is continued, without --config with the config it holds. A signal
 (SIGTERM, SIGHUP, Ctrl-C) stops the run after a checkpoint, with exit code 75. On several hosts,
 start the same command on each with --coordinator=auto (TPU pod, Slurm, Kubernetes, Open MPI) or
-with --coordinator, --num_hosts and --host; the work directory must be shared.
+with --coordinator, --num_hosts and --host; the work directory must be shared. When a host is lost
+the others end within a minute, with exit code 75 too: start all of them again.
 """
 
 from absl import flags
 from ml_collections import config_flags
 
-from dias_jax import cli, devices
+from dias_jax import cli, devices, hosts
 from dias_jax.config.experiments import define_config_flag
 from dias_jax.errors import UserError
+from dias_jax.runs.checkpoints import latest_step
 from dias_jax.runs.config_file import holds_config, load_config
 from dias_jax.tasks.discovery import Discovery
 from dias_jax.training.loop import finish
@@ -27,6 +29,7 @@ ALLOW_CHANGE = flags.DEFINE_bool(
 )
 NUM_HOSTS = flags.DEFINE_integer("num_hosts", None, "number of hosts, unless auto")
 HOST = flags.DEFINE_integer("host", None, "number of this host, from 0, unless auto")
+JOIN_TIMEOUT = flags.DEFINE_integer("join_timeout", 300, "seconds to wait for the other hosts")
 
 
 def define_config(arguments):
@@ -44,11 +47,11 @@ def main(arguments):
     cli.require("workdir")
     if flags.FLAGS.config is None:
         raise UserError(f"--config is missing, and {WORKDIR.value} holds no run to continue")
-    config = flags.FLAGS.config
-    if COORDINATOR.value is not None:
-        devices.join_hosts(COORDINATOR.value, NUM_HOSTS.value, HOST.value)
+    config, workdir = flags.FLAGS.config, WORKDIR.value
+    hosts.join(COORDINATOR.value, NUM_HOSTS.value, HOST.value, JOIN_TIMEOUT.value)
     devices.warn_of_unused_gpu()
-    finish(Discovery(config), config, WORKDIR.value, ALLOW_CHANGE.value)
+    with hosts.together(lambda: f"start all again to continue from step {latest_step(workdir)}"):
+        finish(Discovery(config), config, workdir, ALLOW_CHANGE.value)
 
 
 if __name__ == "__main__":

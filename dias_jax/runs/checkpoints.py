@@ -211,3 +211,9 @@ def digests(content):
         return total.hexdigest()
 
     return {name: digest(part) for name, part in content.items()}
+
+
+def latest_step(workdir):
+    """The step from which a run in `workdir` would continue, read off the names alone."""
+    directory = pathlib.Path(workdir) / DIRECTORY
+    return max(ocp.utils.checkpoint_steps(directory), default=0) if directory.is_dir() else 0

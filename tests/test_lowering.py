@@ -1,0 +1,83 @@
+"""The compiled step is lowered for accelerators that this machine does not have."""
+
+import functools
+import importlib.util
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import export
+
+from dias_jax.config.defaults import get_config
+from dias_jax.losses import dias_objective
+from dias_jax.models.build import build
+from dias_jax.models.inputs import initialize
+from dias_jax.runs.state import TrainState
+from dias_jax.steps.training import train_step
+from dias_jax.tasks.discovery import discovery_loss, objective_options
+from dias_jax.training.optimizer import build_optimizer
+
+
+def step_and_shapes(config):
+    """`train_step` of a config and the shapes of its arguments; no array is made."""
+    model, optimizer = build(config.model), build_optimizer(config)
+    objective = functools.partial(dias_objective, **objective_options(config))
+    step = functools.partial(
+        train_step,
+        loss_fn=functools.partial(discovery_loss, model=model, objective=objective),
+        optimizer=optimizer,
+        accumulation=config.accumulation,
+    )
+
+    def arguments():
+        key = jax.random.key(config.seed)
+        variables = initialize(model, key, image_size=config.data.image_size)
+        state = TrainState(
+            step=jnp.int32(0), optimizer_state=optimizer.init(variables["params"]), **variables
+        )
+        side, size = config.data.image_size, config.batch_size
+        batch = {
+            "image": jnp.zeros((size, side, side, 3), jnp.uint8),
+            "index": jnp.zeros(size, jnp.int32),
+            "replaced": jnp.zeros(size, bool),
+        }
+        return state, batch, key
+
+    return step, jax.eval_shape(arguments)
+
+
+def lower(config, *platforms):
+    """The step of `config` as exported for these platforms."""
+    step, shapes = step_and_shapes(config)
+    compiled = jax.jit(functools.partial(step, axis_name=None), donate_argnums=0)
+    return export.export(compiled, platforms=platforms)(*shapes)
+
+
+def test_the_tiny_step_is_lowered(tiny_config):
+    exported = lower(tiny_config, "tpu", "cuda")
+    assert exported.platforms == ("tpu", "cuda")
+    assert "stablehlo." in exported.mlir_module()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_the_published_step_of_coco_is_lowered(platform, dtype):
+    config = get_config()
+    config.model.dtype = dtype
+    assert lower(config, platform).platforms == (platform,)
+
+
+@pytest.mark.slow
+def test_the_tiny_step_is_compiled_for_a_tpu(tiny_config):
+    if importlib.util.find_spec("libtpu") is None:
+        pytest.skip("libtpu is absent: pip install libtpu compiles for a TPU without one")
+    from jax.experimental import topologies
+
+    device = topologies.get_topology_desc("v5e:2x2", "tpu").devices[0]
+    step, shapes = step_and_shapes(tiny_config)
+    sharding = jax.sharding.SingleDeviceSharding(device)
+    compiled = jax.jit(
+        functools.partial(step, axis_name=None), in_shardings=sharding, out_shardings=sharding
+    )
+    compiled.lower(*shapes).compile()
