@@ -89,8 +89,8 @@ def together(advice):
     """Within it, no host waits for ever for one that is gone.
 
     advice: () -> str, what to do then. A host that loses the others prints that in one line and
-    exits with that of Stopped. A host that fails by itself ends soon, with its own error, even if the
-    others never come to the end: they would wait for it.
+    exits with that of Stopped. A host that fails by itself ends soon, with its own error, even where
+    the others never come to the end: they would wait for it.
     """
     if jax.process_count() == 1:
         yield
