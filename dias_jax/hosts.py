@@ -89,7 +89,7 @@ def together(advice):
     """Within it, no host waits for ever for one that is gone.
 
     advice: () -> str, what to do then. A host that loses the others prints that in one line and
-    exits with that of Stopped. A host that fails by itself ends soon, with its own error, even where
+    exits as Stopped does. A host that fails by itself ends soon, with its own error, even where
     the others never come to the end: they would wait for it.
     """
     if jax.process_count() == 1:
