@@ -2,10 +2,21 @@
 
 import contextlib
 import hashlib
-import os
 import pathlib
 import secrets
 import shutil
+
+from etils import epath
+
+
+def is_remote(path):
+    """Whether a path names a place in an object store: gs://, s3:// ..."""
+    return "://" in str(path)
+
+
+def absolute(path):
+    """A path, local and then absolute, or in an object store."""
+    return epath.Path(path) if is_remote(path) else epath.Path(path).resolve()
 
 
 @contextlib.contextmanager
@@ -14,12 +25,12 @@ def appearing_file(path):
 
     It is a new one beside `path`, of the same suffix: no other file is ever written over.
     """
-    path = pathlib.Path(path)
+    path = epath.Path(path)
     incomplete = path.with_name(f"incomplete.{secrets.token_hex(4)}{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield incomplete
-        os.replace(incomplete, path)
+        incomplete.replace(path)
     finally:
         incomplete.unlink(missing_ok=True)
 

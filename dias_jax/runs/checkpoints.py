@@ -1,10 +1,9 @@
 """Orbax checkpoints: asynchronous, verified; the latest two and the best are kept."""
 
 import hashlib
+import itertools
 import logging
-import pathlib
 import shutil
-import tempfile
 
 import jax
 import numpy as np
@@ -13,6 +12,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from dias_jax import devices
 from dias_jax.errors import NonFiniteLoss, UserError, reason
+from dias_jax.files import absolute, is_remote
 
 DIRECTORY = "checkpoints"
 DAMAGED = "damaged"  # beside it: what a continued run found damaged
@@ -50,7 +50,7 @@ class Checkpoints:
 
     def __init__(self, workdir, identity):
         self.identity = identity
-        self.directory = pathlib.Path(workdir).resolve() / DIRECTORY
+        self.directory = absolute(workdir) / DIRECTORY
         policy = preservation_policy.AnyPreservationPolicy(
             [
                 preservation_policy.LatestN(2),  # one is left where the other is damaged
@@ -91,6 +91,8 @@ class Checkpoints:
 
     def check_room(self, state):
         """Raise UserError where the disk has no room for two checkpoints of `state`."""
+        if is_remote(self.directory):
+            return
         needed = 2 * sum(x.nbytes for x in jax.tree.leaves(trained(state)))
         free = shutil.disk_usage(self.directory).free
         if free < needed:
@@ -181,8 +183,9 @@ class Checkpoints:
             folder = self.directory.parent / DAMAGED
             folder.mkdir(exist_ok=True)
             for step in steps:
-                place = tempfile.mkdtemp(prefix=f"{step}_", dir=folder)
-                shutil.move(self.directory / str(step), place)
+                places = (folder / f"{step}_{number}" for number in itertools.count())
+                place = next(place for place in places if not place.exists())
+                (self.directory / str(step)).rename(place)
                 log.warning("the damaged checkpoint was moved to %s", place)
         if devices.any_host(bool(steps)):  # and thereby after the main process
             self.manager.reload()
@@ -215,5 +218,5 @@ def digests(content):
 
 def latest_step(workdir):
     """The step from which a run in `workdir` would continue, read off the names alone."""
-    directory = pathlib.Path(workdir) / DIRECTORY
+    directory = absolute(workdir) / DIRECTORY
     return max(ocp.utils.checkpoint_steps(directory), default=0) if directory.is_dir() else 0

@@ -3,6 +3,8 @@
 import json
 import pathlib
 
+from etils import epath
+
 from dias_jax.config.defaults import complete, flatten
 from dias_jax.errors import UserError, reason
 from dias_jax.files import appearing_file
@@ -41,13 +43,13 @@ def save_config(config, workdir):
     weights = pathlib.Path(values["model"]["backbone"]["weights"]).resolve()
     if weights.is_file() and weights.is_relative_to(folder):
         values["model"]["backbone"]["weights"] = str(weights.relative_to(folder))
-    with appearing_file(folder / FILE_NAME) as incomplete:
+    with appearing_file(epath.Path(workdir) / FILE_NAME) as incomplete:
         incomplete.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
 def holds_config(workdir):
     """Whether `workdir` is that of a run."""
-    return (pathlib.Path(workdir) / FILE_NAME).is_file()
+    return (epath.Path(workdir) / FILE_NAME).is_file()
 
 
 def load_config(workdir):
@@ -55,7 +57,7 @@ def load_config(workdir):
 
     Raises UserError where there is no config, or a damaged one.
     """
-    path = pathlib.Path(workdir) / FILE_NAME
+    path = epath.Path(workdir) / FILE_NAME
     if not holds_config(workdir):
         raise UserError(f"{path} does not exist: --workdir must name a training run's directory")
     try:

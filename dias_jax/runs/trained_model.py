@@ -1,10 +1,10 @@
 """A trained model, from the work directory of a run or from what ships with the package."""
 
 import functools
-import pathlib
 from typing import Any, NamedTuple
 
 import jax
+from etils import epath
 from ml_collections import ConfigDict
 
 from dias_jax.config.defaults import flatten
@@ -34,7 +34,7 @@ def open_by_name(name_or_workdir):
     """
     if holds_config(name_or_workdir):
         return open_run(name_or_workdir, load_config(name_or_workdir))
-    if pathlib.Path(name_or_workdir).is_dir():
+    if epath.Path(name_or_workdir).is_dir():
         raise UserError(f"{name_or_workdir} holds no config.json: it is not a training run")
     return open_shipped(name_or_workdir, shipped.shipped_config(name_or_workdir))
 

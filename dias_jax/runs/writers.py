@@ -3,12 +3,12 @@
 import json
 import logging
 import math
-import pathlib
 
 import numpy as np
+from etils import epath
 from tensorboardX import SummaryWriter
 
-from dias_jax.files import appearing_file
+from dias_jax.files import appearing_file, is_remote
 
 FILE_NAME = "metrics.jsonl"
 DAMAGED_NAME = "metrics.damaged"  # what a torn metrics file held besides lines
@@ -20,7 +20,7 @@ class Writer:
     """Appends to a work directory; lines after `start_step` of an interrupted run are dropped."""
 
     def __init__(self, workdir, start_step):
-        self.workdir = pathlib.Path(workdir)
+        self.workdir = epath.Path(workdir)
         (self.workdir / "images").mkdir(parents=True, exist_ok=True)
         self.path = self.workdir / FILE_NAME
         forget_after(self.path, start_step)
@@ -46,12 +46,17 @@ class Writer:
 
     def line(self, step, split, **content):
         """One line of metrics.jsonl."""
+        text = json.dumps({"step": step, "split": split} | content) + "\n"
+        if is_remote(self.path):  # objects cannot grow
+            self.path.write_text((self.path.read_text() if self.path.exists() else "") + text)
+            return
         with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, "split": split} | content) + "\n")
+            file.write(text)
 
     def picture(self, step, split, picture):
         """images/step_*.png and a TensorBoard image of a PIL image."""
-        picture.save(self.workdir / "images" / f"step_{step:07d}.png")
+        with (self.workdir / "images" / f"step_{step:07d}.png").open("wb") as file:
+            picture.save(file, "PNG")
         self.tensorboard.add_image(split, np.asarray(picture), step, dataformats="HWC")
 
     def close(self):
@@ -78,8 +83,8 @@ def forget_after(path, step):
     kept = [piece for piece, found in zip(pieces, steps) if found is not None and found <= step]
     if damaged:
         aside = path.with_name(DAMAGED_NAME)
-        with aside.open("ab") as file:
-            file.writelines(damaged)
+        before = aside.read_bytes() if aside.exists() else b""
+        aside.write_bytes(before + b"".join(damaged))
         log.warning("%s: %d damaged lines were moved to %s", path, len(damaged), aside)
     with appearing_file(path) as incomplete:
         incomplete.write_bytes(b"".join(kept))

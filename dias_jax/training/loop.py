@@ -3,14 +3,13 @@
 import contextlib
 import functools
 import logging
-import pathlib
-import shutil
 import signal
 import time
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from etils import epath
 from tqdm import tqdm
 
 from dias_jax import devices
@@ -63,7 +62,7 @@ class Run:
     """One process's part of a training run."""
 
     def __init__(self, task, config, workdir, changes):
-        self.task, self.config, self.workdir = task, config, pathlib.Path(workdir)
+        self.task, self.config, self.workdir = task, config, epath.Path(workdir)
         optimizer = build_optimizer(config)
         self.learning_rate = learning_rate_schedule(config)
         self.changes = changes  # {key: value} in the config of the run that is continued
@@ -160,8 +159,8 @@ class Run:
     def give_up(self, step, samples):
         """Leave the last parameters as a work directory of their own, and raise NonFiniteLoss."""
         folder = self.workdir / DIVERGED
-        if devices.is_main_process():
-            shutil.rmtree(folder, ignore_errors=True)  # of an earlier try
+        if devices.is_main_process() and folder.exists():  # of an earlier try
+            folder.rmtree()
         with contextlib.closing(Checkpoints(folder, self.identity)) as checkpoints:
             checkpoints.save(self.state)
         if devices.is_main_process():
