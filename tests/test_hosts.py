@@ -42,7 +42,7 @@ def test_flags_that_make_no_sense_are_named(flags, message):
 )
 def test_a_host_that_stays_alone_says_so(run_module, tiny_flags, tmp_path, flags, code, message):
     if "--host=1" in flags:
-        flags = [*flags, f"--coordinator=127.0.0.1:{processes.free_port()}"]
+        flags = [*flags, f"--coordinator=127.0.0.1:{processes.free_port()}"]  # where nobody is
     result = run_module(
         "dias_jax.train", *tiny_flags, f"--workdir={tmp_path / 'run'}", *flags, check=False
     )
@@ -59,7 +59,7 @@ def test_a_lost_host_ends_the_others_and_the_run_goes_on(tiny_flags, tmp_path, l
     run = processes.Run(tmp_path / "run", flags, hosts=2)
     run.wait_for_step(10)
     run.processes[lost].kill()
-    assert run.wait() == [75, -9] if lost else [-9, 75]
+    assert run.wait() == ([75, -9] if lost else [-9, 75])
     last = run.output(1 - lost).splitlines()[-1]
     step = run.latest_step()
     assert re.match("error: a host is gone.*: start all again to continue from step [0-9]+", last)

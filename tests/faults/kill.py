@@ -63,9 +63,8 @@ def disturb(run, fault, chance):
         victim.send_signal(signal.SIGCONT)
         return None, 0.0
     start = time.monotonic()
-    if fault == "kill all":
-        run.kill()
-    victim.kill()
+    for process in run.processes if fault == "kill all" else [victim]:
+        process.kill()
     return run.wait(), time.monotonic() - start
 
 
