@@ -161,5 +161,6 @@ def _eight_bits(image, name):
 def _convert(image, mode, name):
     try:
         return image if image.mode == mode else image.convert(mode)
-    except ValueError as error:  # of CIELAB
-        raise UserError(f"{name} cannot become {mode} ({error}): store it as RGB") from error
+    except Exception as error:  # of CIELAB, of a palette that is missing
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{name} cannot become {mode} ({reason}): store it as RGB") from error

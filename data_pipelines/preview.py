@@ -53,7 +53,7 @@ def main(argv):
             picture.save(path)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"cannot write {FLAGS.out} ({error}): make room, or name another .png or .jpg"
+            f"cannot write {FLAGS.out} ({error}): make room, or name another .png or .jpg file"
         ) from error
     print(f"{FLAGS.out}: {FLAGS.split} split of {data_config.name}")
 

@@ -18,16 +18,19 @@ from dias_jax.runs.trained_model import TrainedModel
 from dias_jax.segmentation import slot_map
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
+SEGMENT_IMAGE = segment.segment_image
 ENDINGS = (".segments.npz", ".segments.png")
 
 
 @pytest.fixture
-def run(tiny_config, monkeypatch, tmp_path):
-    """Segment with an untrained model: out and arguments -> names of what is below out."""
-    model = build(tiny_config.model)
-    variables = jax.jit(initialize, static_argnums=(0, 2))(model, jax.random.key(0), 32)
-    trained = TrainedModel(model, variables, tiny_config, 7)
-    monkeypatch.setattr(segment, "open_model", lambda which: trained)
+def run(monkeypatch, tmp_path):
+    """Run the command with one segment an image: out, arguments -> names of what is below out."""
+
+    def segment_image(trained, image):
+        return dict.fromkeys(("decoder", "aggregator"), np.zeros(image.shape[:2], np.uint8))
+
+    monkeypatch.setattr(segment, "open_model", lambda which: None)
+    monkeypatch.setattr(segment, "segment_image", segment_image)
     flags = segment.flags.FLAGS
     if "workdir" not in flags:  # `run_on_model` defines it
         segment.flags.DEFINE_string("workdir", None, "")
@@ -57,7 +60,11 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_results_hold(run, tmp_path):
+def test_what_results_hold(run, tiny_config, tmp_path, monkeypatch):
+    model = build(tiny_config.model)
+    variables = jax.jit(initialize, static_argnums=(0, 2))(model, jax.random.key(0), 32)
+    trained = TrainedModel(model, variables, tiny_config, 7)
+    monkeypatch.setattr(segment, "segment_image", lambda _, image: SEGMENT_IMAGE(trained, image))
     orientation = Image.Exif()
     orientation[0x0112] = 6  # stored lying on its side
     save(tmp_path / "a.jpg", size=(60, 40), exif=orientation)
@@ -186,7 +193,7 @@ def test_a_full_disk_leaves_the_result_of_before(run, tmp_path, monkeypatch):
     assert contents(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("size", [(37, 53), (1, 90), (200, 1)])
+@pytest.mark.parametrize("size", [(37, 53), (1, 90)])
 def test_in_blocks_as_at_once(size, monkeypatch):
     rng = np.random.default_rng(0)
     attention = jnp.asarray(rng.dirichlet(np.ones(5), (4, 6)).transpose(2, 0, 1), jnp.float32)

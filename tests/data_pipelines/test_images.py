@@ -139,18 +139,17 @@ def test_other_programs_are_never_run(monkeypatch):
         images.decode(encoded, "x.png")
 
 
+def test_a_palette_that_is_missing_is_named():
+    palette = Image.new("P", (5, 5))
+    palette.putpalette([1, 2, 3])
+    encoded = encode(palette, "PNG").replace(b"PLTE", b"tESt")
+    with pytest.raises(UserError, match="x (cannot become RGB|is a damaged image)"):
+        images.decode(encoded, "x")
+
+
 def test_which_files_are_images():
     for name in ("a.jpg", "a b/C.JPEG", "x.tiff", "ü.webp", "y.Gif"):
         assert images.is_image_name(name), name
-    for name in (
-        "a.txt",
-        "jpg",
-        ".jpg",
-        "._a.jpg",
-        "a.pdf",
-        "a.mpg",
-        "a.npz",
-        "a.jpg.part",
-        "a.jpg.Segments.png",
-    ):
+    no_images = ("a.txt", "jpg", ".jpg", "._a.jpg", "a.pdf", "a.mpg", "a.npz", "a.jpg.part")
+    for name in (*no_images, "a.jpg.segments.png", "a.jpg.Segments.PNG"):
         assert not images.is_image_name(name), name
