@@ -21,7 +21,6 @@ the data set by data.name=NAME ("folder", if none is given).
 """
 
 import pathlib
-import sys
 
 from absl import flags
 
@@ -62,10 +61,6 @@ def main(argv):
             f"{' '.join(argv[1:]) or 'none'})"
         )
     name = argv[1]
-    for flag in ("source", "data_dir", "masks", "name"):
-        if FLAGS[flag].value == "":
-            raise UserError(f"--{flag}= is empty: say what it stands for, or leave the flag out")
-    sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may be no text
     if name == "shapes":
         raise UserError("shapes is drawn on the fly: there is nothing to prepare")
     if name != "folder" and (FLAGS.masks is not None or FLAGS.name is not None):

@@ -6,7 +6,6 @@ Colours tell the masks apart; what is not annotated stays unpainted. All views o
 (shapes) are the same: it is trained on as it is.
 """
 
-import sys
 import types
 
 from absl import flags
@@ -34,10 +33,6 @@ def main(argv):
             f"{' '.join(argv[1:]) or 'none'})"
         )
     cli.require("out")
-    for flag in ("data_dir", "out"):
-        if not FLAGS[flag].value:
-            raise UserError(f"--{flag}= is empty: say what it stands for, or leave the flag out")
-    sys.stdout.reconfigure(errors="backslashreplace")  # a folder's name may be no text
     data_config = types.SimpleNamespace(
         name=argv[1],
         data_dir=FLAGS.data_dir,

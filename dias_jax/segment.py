@@ -153,9 +153,6 @@ def identity(path):
 def main(arguments):
     """Segment every image named."""
     require("out")
-    if not OUT.value:
-        raise UserError("--out= is empty: name a directory")
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name may be no text
     images, num_results = find_images(arguments[1:])
     trained, out = open_model(CHECKPOINT.value), pathlib.Path(OUT.value)
     if flags.FLAGS.workdir is None:

@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from dias_jax.config import defaults
+from tests.tiny import TINY, make_tiny_config
 
 # Many tests compile the same tiny model: compile it once, in subprocesses too.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dias_jax_tests_"))
@@ -20,41 +20,10 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 REPOSITORY = pathlib.Path(__file__).parents[1]
 SHARED = pathlib.Path(os.environ.get("DIAS_JAX_SHARED", REPOSITORY.parent / "shared"))
 
-# A model of a few thousand parameters on drawn scenes: one step takes milliseconds.
-TINY = {
-    "steps": 6,
-    "batch_size": 8,
-    "log_every": 2,
-    "data.name": "shapes",
-    "data.image_size": 32,
-    "data.threads": 1,
-    "model.num_slots": 4,
-    "model.slot_width": 16,
-    "model.backbone.name": "patch_colours",
-    "model.backbone.input_scale": 1.0,
-    "model.backbone.width": 16,
-    "model.decoder.num_tokens": 16,
-    "model.decoder.num_layers": 2,
-    "model.decoder.fixed_visible": 4,
-    "optimizer.learning_rate": 1e-3,
-    "optimizer.warmup_fraction": 0.4,
-    "evaluation.every": 3,
-    "evaluation.batch_size": 8,
-    "evaluation.limit": 12,
-    "evaluation.pictures": 2,
-}
-
 
 def pytest_collection_modifyitems(items):
     """The longest test comes first, so that one process does not wait for the other at the end."""
     items.sort(key=lambda item: item.path.name != "test_notebook.py")
-
-
-def make_tiny_config():
-    """The tiny experiment, to be changed at will."""
-    config = defaults.get_config()
-    config.update_from_flattened_dict(TINY)
-    return config
 
 
 tiny_config = pytest.fixture(make_tiny_config, name="tiny_config")

@@ -9,7 +9,6 @@ With the run of --workdir=DIR, otherwise with a checkpoint of the package, --mod
 from absl import flags
 
 from dias_jax.cli import require
-from dias_jax.errors import UserError
 from dias_jax.gallery import write_gallery
 from dias_jax.runs.flags import open_model, run_on_model
 
@@ -22,8 +21,6 @@ POSTER = flags.DEFINE_integer("poster", 4, "scenes in gallery.png, the first of 
 def main(arguments):
     """Open the model and draw."""
     require("out")
-    if not OUT.value:
-        raise UserError("--out= is empty: name a directory")
     trained = open_model()
     split = SPLIT.value or trained.config.evaluation.split
     paths = write_gallery(trained, split, OUT.value, COUNT.value, POSTER.value)

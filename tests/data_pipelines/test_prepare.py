@@ -107,7 +107,7 @@ def test_help():
         (["folder", "--source=tests", "--masks=nowhere", "--data_dir=x"], "nowhere are no dir"),
         (["coco", "--data_dir=x", "--name=mine"], "--name belong to your own images: prepare fol"),
         (["coco", "junk", "--data_dir=x"], "name one data set, for example: python -m data_pip"),
-        (["folder", "--source=", "--data_dir=x"], "--source= is empty: say what it stands for"),
+        (["folder", "--source=", "--data_dir=x"], "--source= is empty: give it a value"),
         (["coco", "--source=tests", "--data_dir="], "--data_dir= is empty"),
         (["folder", "--source=tests", "--data_dir=x", "--name="], "--name= is empty"),
         (["coco", "--data_dir=", "--verify"], "--data_dir= is empty"),

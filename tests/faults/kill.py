@@ -18,8 +18,8 @@ import time
 
 import numpy as np
 
-from tests.conftest import TINY
 from tests.faults.processes import Run, final_state
+from tests.tiny import TINY
 
 FAULTS = ("kill one", "kill all", "stop one")
 PAUSE = 3  # seconds that a stopped process stands still

@@ -7,7 +7,6 @@ import tempfile
 
 import jax
 import pytest
-from conftest import make_tiny_config
 from damage import damaged_bytes, damaged_tree, right_or_one_line
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from dias_jax.config.defaults import complete, get_config
 from dias_jax.runs.config_file import check_continuation, load_config, save_config
 from dias_jax.runs.trained_model import open_run
 from dias_jax.runs.writers import DAMAGED_NAME, forget_after
+from tests.tiny import make_tiny_config
 
 LINES = [json.dumps({"step": step, "split": "train", "values": {}}) + "\n" for step in range(9)]
 
