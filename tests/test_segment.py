@@ -152,7 +152,8 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_done(run, tmp_path, capsys
 
 def test_names_that_are_no_text(run, tmp_path, monkeypatch):
     save(tmp_path / "photos" / os.fsdecode(b"\xff\n\xc3\xbc.png"))
-    with open(tmp_path / "stdout", "w", encoding="ascii") as stdout:
+    how = {"encoding": "ascii", "errors": "backslashreplace"}  # as every command sets it
+    with open(tmp_path / "stdout", "w", **how) as stdout:
         monkeypatch.setattr("sys.stdout", stdout)
         assert len(run("out", "photos")) == 2
     assert r"\udcff" in (tmp_path / "stdout").read_text()
@@ -165,7 +166,6 @@ def test_names_that_are_no_text(run, tmp_path, monkeypatch):
         ("out", ["empty"], "name at least one image"),
         ("out", ["nowhere.png"], "nowhere.png does not exist"),
         ("out", [""], "an image of no name does not exist"),
-        ("", ["a.png"], "--out= is empty"),
         ("a.png", ["a.png"], r"cannot write a.png/a.png.segments.png \(.*\): make room, or name"),
         ("/proc/x", ["a.png"], r"cannot write /proc/x/a.png.* \(.*\): make room, or name another"),
     ],
