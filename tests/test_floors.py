@@ -18,7 +18,7 @@ FLOORS = [
     ["dias_jax.pretrained", "dias_jax.segmentation", "dias_jax.slot_statistics"],
     ["dias_jax.losses"],
     ["dias_jax.steps", "dias_jax.runs"],
-    ["dias_jax.evaluation"],
+    ["dias_jax.evaluation", "dias_jax.own_images"],
     ["dias_jax.tasks"],
     ["dias_jax.training", "dias_jax.gallery"],
     ["dias_jax.interop"],
