@@ -17,7 +17,8 @@ def normalize(images):
 
 def random_streams(key):
     """The model's random streams from one key."""
-    return dict(zip(("slots", "decoder", "reinit"), jax.random.split(key, 3)))
+    streams = dict(zip(("slots", "decoder", "reinit"), jax.random.split(key, 3)))
+    return streams | {"dropout": jax.random.fold_in(key, 3)}
 
 
 def initialize(model, key, image_size):
