@@ -201,8 +201,9 @@ class DIAS(nn.Module):
     def aggregate_again(self, first, cluster):
         """Merge redundant slots and let the rest aggregate again: FirstAggregation -> Aggregation.
 
-        cluster (B, S) int32, the first slot of each slot's cluster. The second aggregation has the weights of the first. Masked slots attend to nothing and
-        are zero; without a second aggregation merged slots keep the sum of their attention.
+        cluster (B, S) int32, the first slot of each slot's cluster. The second aggregation has the
+        weights of the first. Masked slots attend to nothing and are zero; without a second
+        aggregation merged slots keep the sum of their attention.
         """
         slots, slot_mask = mean_over_clusters(first.slots, cluster)
         if first.slot_mask is not None:
@@ -221,9 +222,7 @@ class DIAS(nn.Module):
         alone = jnp.tile(jnp.arange(first.slots.shape[1]), (len(first.slots), 1))
         if isinstance(threshold, (int, float)) and threshold == 0:  # spare the released model
             return alone
-        cluster = cluster_slots(
-            first.slots, threshold, self.reinit.min_clusters, first.slot_mask
-        )
+        cluster = cluster_slots(first.slots, threshold, self.reinit.min_clusters, first.slot_mask)
         is_reduced = first.draws.is_reduced
         return cluster if is_reduced is None else jnp.where(is_reduced[:, None], cluster, alone)
 

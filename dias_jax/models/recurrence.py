@@ -8,7 +8,7 @@ from dias_jax.models.dias import DIAS, Aggregation, Encoded, FirstAggregation
 from dias_jax.models.draws import Draws
 from dias_jax.models.reduction import unit
 from dias_jax.models.transition import Past
-from dias_jax.models.video_output import Frames, Tracked, VideoState
+from dias_jax.models.video_output import Tracked, VideoState
 
 
 class Recurrence(DIAS, kw_only=True):

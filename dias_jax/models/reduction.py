@@ -10,8 +10,10 @@ FAR = 4.0  # 1 - cosine is at most 2
 
 
 def unit(slots):
-    """Slots of length one: (..., D) -> (..., D)."""
-    return slots / jnp.maximum(jnp.linalg.norm(slots, axis=-1, keepdims=True), TINY)
+    """Slots of length one: (..., D) -> (..., D). A slot that is zero stays so, without gradient."""
+    square = jnp.square(slots).sum(-1, keepdims=True)
+    length = jnp.sqrt(jnp.where(square > 0, square, 1))
+    return slots / jnp.maximum(length, TINY)
 
 
 def pairwise_distance(slots):

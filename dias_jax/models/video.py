@@ -209,7 +209,7 @@ class VideoDIAS(Recurrence, kw_only=True):
 
 
 def number_frames(sample_index, frames, state):
-    """(B,) -> (B, F, 2) int, numbers of sample and frame; `state`: of the frames before, or None."""
+    """Numbers of sample and frame, which go on after `state`, if any: (B,) -> (B, F, 2) int."""
     number = jnp.arange(frames) + (0 if state is None else state.number[:, None])
     return jnp.stack(jnp.broadcast_arrays(sample_index[:, None], number), axis=-1)
 
