@@ -198,11 +198,9 @@ def test_more_iterations_on_later_frames(golden, encoder):
     assert output.later_attention.shape == (3, 2, 6, 6, 5, 5)
 
 
-def train(model, variables, golden, prefix, draws, **inputs):
-    """A training pass over the golden clip, with the golden order and number of visible tokens."""
-    draws = draws.replace(
-        token_order=golden[f"{prefix}/perm"].astype(int), num_visible=golden[f"{prefix}/keep"]
-    )
+def train(model, variables, golden, given, draws, **inputs):
+    """A training pass over the golden clip, with the given order and number of visible tokens."""
+    draws = draws.replace(token_order=given["perm"].astype(int), num_visible=given["keep"])
     clip = video(golden, "video_train")
     return model.apply(variables, clip, train=True, draws=draws, **inputs)
 
@@ -217,7 +215,7 @@ def test_gradients_through_time(golden, encoder):
             model,
             variables | {"params": params},
             golden,
-            "encoder/train",
+            {x: golden[f"encoder/train/{x}"] for x in ("perm", "keep")},
             Draws(),
             initial_slots=initial_slots,
         )
@@ -257,18 +255,16 @@ def test_three_steps_with_random_past_frames(golden, randsfq):
         optax.clip_by_global_norm(constants["clip"]), optax.adam(constants["lr"])
     )
 
-    def loss(params, step):
-        prefix = f"randsfq/train{step}"
-        noise = noise_of(params, golden[f"{prefix}/query0"])
-        # The first of the later frames has but one past.
+    @jax.jit
+    @functools.partial(jax.grad, has_aux=True)
+    def loss(params, given):
         draws = Draws(
-            noise=noise,
-            past_slots=np.pad(golden[f"{prefix}/past_slots"], ((0, 0), (1, 0))),
-            past_tokens=np.pad(
-                golden[f"{prefix}/past_features"], ((0, 0), (1, 0)), constant_values=1
-            ),
+            noise=noise_of(params, given["query0"]),
+            # The first of the later frames has but one past.
+            past_slots=jnp.pad(given["past_slots"], ((0, 0), (1, 0))),
+            past_tokens=jnp.pad(given["past_features"], ((0, 0), (1, 0)), constant_values=1),
         )
-        output = train(model, variables | {"params": params}, golden, prefix, draws)
+        output = train(model, variables | {"params": params}, golden, given, draws)
         values = {
             "loss_recon": video_losses.reconstruction(output),
             "loss_contrast": video_losses.slot_contrast(output),
@@ -282,9 +278,8 @@ def test_three_steps_with_random_past_frames(golden, randsfq):
     params, memory = variables["params"], optimizer.init(variables["params"])
     for step in range(3):
         prefix, tolerance = f"randsfq/train{step}", OPTIMIZED if step else FORWARD
-        gradients, (values, slots) = jax.jit(
-            jax.grad(lambda params, step=step: loss(params, step), has_aux=True)
-        )(params)
+        names = ("query0", "past_slots", "past_features", "perm", "keep")
+        gradients, (values, slots) = loss(params, {x: golden[f"{prefix}/{x}"] for x in names})
         check(slots, golden[f"{prefix}/slots"], tolerance)
         for name, value in values.items():
             check(value, golden[f"{prefix}/{name}"], tolerance, name)
