@@ -165,9 +165,9 @@ def follow_things(slot, visible):
         totals = tuple(total + event for total, event in zip(totals, events))
         return (jnp.where(matched, slot, last), ~visible, awaited & ~matched, totals), None
 
-    shape = slot[:, 0].shape
+    slot, shape = slot.astype(jnp.int32), slot[:, 0].shape
     nothing, zero = jnp.zeros(shape, bool), jnp.zeros(shape, jnp.int32)
-    start = jnp.full(shape, -1, slot.dtype), nothing, nothing, (zero,) * 4
+    start = jnp.full(shape, -1), nothing, nothing, (zero,) * 4
     frames = slot.swapaxes(0, 1), visible.swapaxes(0, 1)
     return jax.lax.scan(step, start, frames)[0][3]
 

@@ -10,6 +10,8 @@ import pytest
 from dias_jax import losses, video_losses
 from dias_jax.models import VideoOutput
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 B, F, S, D, T = 4, 3, 5, 6, 3
 
 
@@ -86,7 +88,7 @@ def test_slots_that_are_not_in_use_get_no_gradient_and_give_none():
     def loss(slots):
         return video_losses.slot_contrast(output.replace(slots=slots))
 
-    gradient = np.asarray(jax.grad(loss)(output.slots))
+    gradient = np.asarray(jax.jit(jax.grad(loss))(output.slots))
     unused = ~(output.slot_mask & output.frame_valid[..., None])
     assert np.isfinite(gradient).all() and (gradient[unused] == 0).all()
     assert (np.abs(gradient[0, :, 0]).max(-1) > 0).all()
@@ -110,13 +112,13 @@ def value_and_gradients(loss, output):
     return jax.value_and_grad(of)({name: jnp.asarray(getattr(output, name)) for name in names})
 
 
-@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("devices", [4, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_number_of_devices_does_not_matter(name, devices):
     """Padding lies unevenly, and the last of four devices has nothing but padding."""
     loss = LOSSES[name]
     output = zero_unused(make_output(slot_mask=some_slots(), frame_valid=some_padding()))
-    expected, gradients = value_and_gradients(loss, output)
+    expected, gradients = jax.jit(value_and_gradients, static_argnums=0)(loss, output)
 
     def split(name, x):
         axis = int(name in ("attention", "later_attention"))  # whose first axis is T
@@ -125,7 +127,7 @@ def test_the_number_of_devices_does_not_matter(name, devices):
     parts = {name: split(name, x) for name, x in vars(output).items() if x is not None}
     shares = VideoOutput(**dict.fromkeys(vars(output)) | parts)
     on_device = functools.partial(value_and_gradients, functools.partial(loss, axis_name="d"))
-    values, found = jax.vmap(on_device, axis_name="d")(shares)
+    values, found = jax.jit(jax.vmap(on_device, axis_name="d"))(shares)
     np.testing.assert_allclose(values.mean(), expected, rtol=1e-5)
     for field, gradient in found.items():  # a device's own samples; the mean over devices sums up
         whole = split(field, gradients[field])
