@@ -62,7 +62,7 @@ class Recurrence(DIAS, kw_only=True):
         the VideoState after the last valid frame.
         """
         past = None
-        if self.transition.window > 1:
+        if frames.past_slots is not None:
             size = frames.number.shape[1] + 1
             past = jax.tree.map(
                 lambda x: jnp.repeat(x[:, None], size, axis=1), (state.slots, state.slot_mask)
@@ -104,11 +104,12 @@ class Recurrence(DIAS, kw_only=True):
 
     def next_query(self, state, past, frame):
         """Where slots start on the next frame: (B, S, D); zero, or afresh, where none was."""
-        slots, slot_mask = state.slots, state.slot_mask
+        slots, slot_mask, slot_age = state.slots, state.slot_mask, jnp.ones_like(frame.number)
         if past is not None:
-            there = jnp.arange(len(slots)), frame.number - frame.slot_age
+            there = jnp.arange(len(slots)), frame.past_slots
             slots, slot_mask = jax.tree.map(lambda frames: frames[there], past)
-        seen = Past(slots, frame.seen_tokens, frame.slot_age, frame.token_age)
+            slot_age = frame.number - frame.past_slots
+        seen = Past(slots, frame.seen_tokens, slot_age, frame.token_age)
         query = self.transition(seen, slot_mask, frame.keys)
         fresh = 0 if frame.fresh is None else frame.fresh
         return jnp.where(state.slot_mask[..., None], query, fresh)

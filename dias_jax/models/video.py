@@ -100,9 +100,9 @@ class VideoDIAS(Recurrence, kw_only=True):
             return None
         batch, tokens = len(tokens), tokens[:, -later:]
         number = jnp.tile(jnp.arange(1, later + 1), (batch, 1))
-        slot_age, token_age, seen = jnp.ones_like(number), jnp.zeros_like(number), tokens
-        if draws.past_slots is not None:
-            slot_age, token_age = number - draws.past_slots, number - draws.past_tokens
+        seen, token_age = tokens, jnp.zeros_like(number)
+        if draws.past_tokens is not None:
+            token_age = number - draws.past_tokens
             seen = jnp.take_along_axis(tokens, draws.past_tokens[..., None, None] - 1, axis=1)
         fresh, is_reduced = None, None
         if self.reduce_at == "every":
@@ -114,8 +114,8 @@ class VideoDIAS(Recurrence, kw_only=True):
             number=number,
             tokens=tokens,
             seen_tokens=seen,
-            slot_age=slot_age,
             token_age=token_age,
+            past_slots=draws.past_slots,
             valid=valid[:, -later:],
             keys=draws.dropout,
             fresh=fresh,

@@ -54,8 +54,8 @@ class Frames:
     number: jax.Array  # (B, F) int32, 1 ... F
     tokens: jax.Array  # (B, F, N, C), to be aggregated
     seen_tokens: jax.Array  # (B, F, N, C), what the transition sees
-    slot_age: jax.Array  # (B, F) int32, how many frames ago its slots were found
-    token_age: jax.Array  # (B, F) int32, and its tokens
+    token_age: jax.Array  # (B, F) int32, how many frames ago these were
+    past_slots: jax.Array  # (B, F) int32, of which frame it sees the slots; None: the one before
     valid: jax.Array  # (B, F) bool
     keys: jax.Array  # (B, F) of dropout, or None
     fresh: jax.Array  # (B, F, S, D), where slots start that were merged before, or None
