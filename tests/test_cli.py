@@ -3,6 +3,7 @@
 import errno
 import io
 import sys
+import threading
 
 import pytest
 from absl import app, flags
@@ -41,7 +42,8 @@ def test_every_error_is_a_line_and_a_code(error, code, words, monkeypatch, capsy
         raise error
 
     monkeypatch.setattr(app, "run", fail)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # `run` sets another
+    for module in (sys, threading):
+        monkeypatch.setattr(module, "excepthook", module.excepthook)  # `run` sets others
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "ascii"))
     with pytest.raises(SystemExit) as end:
