@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from dias_jax.errors import UserError, reason
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # as shells count: 128 + the signal
+DISK_IS_FULL = "no room on the disk: free some and run the same command again"
 OUT_OF_MEMORY = (
     "out of memory: give a smaller --config.batch_size or a larger --config.accumulation, in "
     "evaluation a smaller --config.evaluation.batch_size"
@@ -88,7 +89,7 @@ def describe_system_error(error):
     """What the operating system refused, and the remedy."""
     name = f"{error.filename}: " if error.filename else ""
     remedies = {
-        errno.ENOSPC: "no room on the disk: free some and run the same command again",
+        errno.ENOSPC: DISK_IS_FULL,
         errno.EDQUOT: "the quota of the disk is used up: free some and run the same command again",
         errno.EACCES: "no permission: change it, or name another place",
         errno.EPERM: "no permission: change it, or name another place",
@@ -131,7 +132,7 @@ def run(main, define_flags=None, takes_words=False):
         stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     if TRACEBACK not in os.environ:
         # Ours are caught below: these are of callbacks and threads of libraries.
-        sys.excepthook = threading.excepthook = ignore
+        sys.excepthook = threading.excepthook = sys.unraisablehook = ignore
     parser = functools.partial(parse_flags, takes_words=takes_words)
     try:
         with flag_errors():
@@ -160,6 +161,8 @@ def explain(error):
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", INTERRUPTED
+    if "No space left on device" in str(error) and not isinstance(error, OSError):
+        return DISK_IS_FULL, UserError.exit_code  # as the libraries of checkpoints say it
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return OUT_OF_MEMORY, UserError.exit_code
     if isinstance(error, OSError) and error.errno:

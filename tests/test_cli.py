@@ -30,6 +30,7 @@ def raised(kind, *arguments):
         (raised(MemoryError), 2, "out of memory: give a smaller --config.batch_size"),
         (raised(RuntimeError, "RESOURCE_EXHAUSTED: 9 GB"), 2, "out of memory"),
         (raised(OSError, errno.ENOSPC, "full", "a.png"), 2, "a.png: no room on the disk: free"),
+        (raised(RuntimeError, "RESOURCE_EXHAUSTED: No space left on device"), 2, "no room on the"),
         (raised(OSError, errno.EACCES, "no", "a.png"), 2, "a.png: no permission"),
         (raised(OSError, errno.EROFS, "no", "a.png"), 2, "a.png: the disk is read-only"),
         (raised(OSError, errno.EEXIST, "no", "a"), 2, "a: is there already, as a file"),
@@ -42,8 +43,8 @@ def test_every_error_is_a_line_and_a_code(error, code, words, monkeypatch, capsy
         raise error
 
     monkeypatch.setattr(app, "run", fail)
-    for module in (sys, threading):
-        monkeypatch.setattr(module, "excepthook", module.excepthook)  # `run` sets others
+    for module, name in ((sys, "excepthook"), (threading, "excepthook"), (sys, "unraisablehook")):
+        monkeypatch.setattr(module, name, getattr(module, name))  # `run` sets others
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "ascii"))
     with pytest.raises(SystemExit) as end:

@@ -46,7 +46,7 @@ def store(tmp_path):
 
 
 def test_config_log_and_pictures(store, tiny_config, monkeypatch):
-    monkeypatch.setattr(writers, "SummaryWriter", Silent)
+    monkeypatch.setattr(writers, "EventsWriter", Silent)
     assert not holds_config(RUN)
     with only_run_in(RUN):
         save_config(tiny_config, RUN)

@@ -85,20 +85,18 @@ def test_a_damaged_config_is_one_line(tmp_path, text):
 
 
 LOG_AND_DIE = """
-import os, pathlib, sys, time
+import os, sys
 from dias_jax.runs.writers import Writer
-workdir = pathlib.Path(sys.argv[1])
-writer = Writer(workdir, 0)
-writer.scalars(1, "train", {"loss": 1.0})
-while b"train/loss" not in next(workdir.glob("events.*")).read_bytes():
-    time.sleep(0.1)
+Writer(sys.argv[1], 0).scalars(1, "train", {"loss": 1.0})
 os.kill(os.getpid(), 9)
 """
 
 
 def test_what_is_logged_survives_a_kill(tmp_path):
-    killed = subprocess.run([sys.executable, "-c", LOG_AND_DIE, tmp_path], timeout=100)
+    killed = subprocess.run([sys.executable, "-c", LOG_AND_DIE, tmp_path])
     assert killed.returncode == -signal.SIGKILL
+    (events,) = tmp_path.glob("events.*")
+    assert b"train/loss" in events.read_bytes()
     assert json.loads((tmp_path / "metrics.jsonl").read_text())["values"] == {"loss": 1.0}
 
 

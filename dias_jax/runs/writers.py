@@ -3,17 +3,18 @@
 import json
 import logging
 import math
+import time
 
 import numpy as np
 from etils import epath
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from dias_jax.files import appearing_file, is_remote
 
 FILE_NAME = "metrics.jsonl"
 DAMAGED_NAME = "metrics.damaged"  # what a torn metrics file held besides lines
-SECONDS_AT_RISK = 1  # what TensorBoard's files may lack after kill -9
-
 log = logging.getLogger(__name__)
 
 
@@ -25,9 +26,7 @@ class Writer:
         (self.workdir / "images").mkdir(parents=True, exist_ok=True)
         self.path = self.workdir / FILE_NAME
         forget_after(self.path, start_step)
-        self.tensorboard = SummaryWriter(
-            str(self.workdir), purge_step=start_step + 1, flush_secs=SECONDS_AT_RISK
-        )
+        self.tensorboard = TensorBoard(self.workdir, start_step + 1)
 
     def scalars(self, step, split, values, protocol=None):
         """One line of metrics.jsonl, and one TensorBoard scalar or histogram per value.
@@ -42,9 +41,10 @@ class Writer:
             if isinstance(value, list):
                 per_mille = np.round(1000 * np.asarray(value)).astype(int)
                 counted = np.repeat(np.arange(1, len(value) + 1), per_mille)
-                self.tensorboard.add_histogram(f"{split}/{name}", counted, step)
+                content = summary.histogram(f"{split}/{name}", counted, "auto")
             else:
-                self.tensorboard.add_scalar(f"{split}/{name}", value, step)
+                content = summary.scalar(f"{split}/{name}", value)
+            self.tensorboard.add(step, content)
 
     def line(self, step, split, **content):
         """One line of metrics.jsonl."""
@@ -59,11 +59,34 @@ class Writer:
         """images/step_*.png and a TensorBoard image of a PIL image."""
         with (self.workdir / "images" / f"step_{step:07d}.png").open("wb") as file:
             picture.save(file, "PNG")
-        self.tensorboard.add_image(split, np.asarray(picture), step, dataformats="HWC")
+        content = summary.image(split, np.asarray(picture), dataformats="HWC")
+        self.tensorboard.add(step, content)
 
     def close(self):
         """Flush everything."""
         self.tensorboard.close()
+
+
+class TensorBoard:
+    """An event file, written at once: tensorboardX's own thread would hide a full disk and wait."""
+
+    def __init__(self, folder, first_step):
+        self.file = EventsWriter(str(folder / "events"))
+        restart = SessionLog(status=SessionLog.START)  # hides what an earlier file has from there
+        self.write(Event(wall_time=time.time(), step=first_step, session_log=restart))
+
+    def add(self, step, content):
+        """One summary of tensorboardX."""
+        self.write(Event(wall_time=time.time(), step=step, summary=content))
+
+    def write(self, event):
+        """Append an event, which from then on survives this process."""
+        self.file.write_event(event)
+        self.file.flush()
+
+    def close(self):
+        """Close the file."""
+        self.file.close()
 
 
 def is_finite(value):
