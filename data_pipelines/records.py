@@ -48,7 +48,7 @@ def prepared_directory(name, data_dir):
     found = pathlib.Path(data_dir or ".").glob(f"*/{VERSION}")
     own = sorted({path.parent.name for path in found if is_prepared(path)} - PREPARED.keys())
     own = f"{', '.join(own)} (prepared in {data_dir!r})" if own else ""
-    known = ", ".join(["shapes", *PREPARED, *filter(None, [own])])
+    known = ", ".join(["shapes", "moving_shapes", *PREPARED, *filter(None, [own])])
     raise UserError(
         f"unknown data set {name!r}: choose one of {known}, or prepare a folder of images under "
         "that name (python -m data_pipelines.prepare --help)"
@@ -110,6 +110,8 @@ class PreparedSplit:
     which classes and boxes come; with_depth: whether depth is. Raises UserError when the data set
     has no such split and, while reading, for a damaged file or image.
     """
+
+    max_frames = 0  # images
 
     def __init__(self, directory, split, with_masks=True, with_depth=False):
         builder = open_builder(directory)

@@ -84,6 +84,11 @@ def draw_masks(script, time, size):
     return placed, mask
 
 
+def is_in_image(places):
+    """Whether places, complex, are in the image."""
+    return (places.real > 0) & (places.real < 1) & (places.imag > 0) & (places.imag < 1)
+
+
 def _draw(random, events):
     actors = _hiding(random)
     if events["twins"]:
@@ -112,13 +117,13 @@ def _keeps_promises(script):
 
 def _plays(actor, areas):
     """Whether an actor that is seen on `areas` (F,) pixels plays its role."""
-    seen = np.flatnonzero(areas >= _SEEN)
-    if len(seen) < 4:
+    if (areas >= _SEEN).sum() < 4:
         return False
-    first, last = seen[0], seen[-1]
+    first, last = np.flatnonzero(areas)[[0, -1]]
     gone = int((areas[first:last] == 0).sum())
-    if actor.role == "back":
-        return 2 <= gone <= 4
+    if actor.role == "back":  # also where other pixels show a little more or less of it
+        hidden = is_in_image(actor.centre) & (areas == 0)
+        return hidden[first:last].sum() >= 2 and (areas[first:last] <= 2).sum() <= 4
     if actor.role == "twin":
         return first <= 3 and last >= NUM_FRAMES - 4 and gone <= 1
     if actor.role == "late":
@@ -130,7 +135,7 @@ def _hiding(random):
     """Two actors; front has the middle of the image, back passes behind it."""
     form, style = _SOLID[int(random.integers(len(_SOLID)))]
     radius, small = random.uniform(0.22, 0.27), random.uniform(0.06, 0.09)
-    num_hidden = int(random.integers(2, 5))
+    num_hidden = int(random.integers(2, 4))
     # So chosen that the object is hidden in whole frames: an odd number around a whole time.
     time = int(random.integers(5, 10)) + (0 if num_hidden % 2 else 0.5)
     path = _arc(random, _point(random, 0.35), time, random.uniform(0, 0.015))
@@ -148,9 +153,9 @@ def _twins(random):
     ahead = _direction(random)
     other = ahead * cmath.exp(1j * math.pi * random.uniform(0.6, 1.4))
     beside = meeting + 0.5 * radius * _direction(random)
-    path = _arc(random, meeting, time, random.uniform(0.04, 0.07), ahead)
+    path = _arc(random, meeting, time, random.uniform(0.03, 0.055), ahead)
     twin = _actor(random, "twin", path, radius)
-    path = _arc(random, beside, time, random.uniform(0.04, 0.07), other)
+    path = _arc(random, beside, time, random.uniform(0.03, 0.055), other)
     return [twin, twin._replace(centre=path)]
 
 

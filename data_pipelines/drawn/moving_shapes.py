@@ -41,13 +41,12 @@ class MovingShapes:
     """Random access to the videos of one split.
 
     `read(i, start, stop)` is a dict of some frames of video i: image (F, size, size, 3) uint8, mask
-    (F, size, size) uint8, classes (K,) int32, hidden (F, K) bool, events (E,) bool, index int.
-    Raises UserError when `split` is none of SPLIT_SIZES.
+    (F, size, size) uint8, classes (K,) int32 (numbers in ALL_FORMS), hidden (F, G) bool, events
+    (E,) bool, index int. Raises UserError when `split` is none of SPLIT_SIZES.
     """
 
     num_masks = NUM_MASKS
     max_frames = NUM_FRAMES
-    event_names = motion.EVENTS
 
     def __init__(self, split, size=128, seed=0):
         if split not in SPLIT_SIZES:
@@ -63,7 +62,9 @@ class MovingShapes:
         """Frames `start` to `stop` - 1 of video `index`."""
         video = render(index, self.split, self.size, self.seed, range(start, stop))
         sample = {"image": video.image, "mask": video.mask, "classes": video.forms}
-        return sample | {"hidden": video.hidden, "events": video.events, "index": int(index)}
+        missing = NUM_MASKS - 1 - len(video.forms)
+        sample["hidden"] = np.pad(video.hidden, [(0, 0), (0, missing)])
+        return sample | {"events": video.events, "index": int(index)}
 
     def training_view(self, sample, rng, data_config):
         """The clip as it is: image, mask."""
@@ -130,9 +131,8 @@ class _Scene:
                 drawn = self._on_object(pattern, item)
                 painting.add(item, textures.lit_object(item, drawn, shades, self.light_angle))
         ground = textures.lit_ground(self._on_ground(time), self.ground_shades, self.light_angle)
-        is_inside = [all(0 < x < 1 for x in item.centre) for item in placed]
-        is_seen = [item.visible.any() for item in placed]
-        hidden = np.array(is_inside) & ~np.array(is_seen)
+        middles = np.array([complex(*item.centre) for item in placed])
+        hidden = motion.is_in_image(middles) & [not item.visible.any() for item in placed]
         return painting.finish(ground, random), mask, hidden
 
     def _on_object(self, pattern, item):

@@ -37,6 +37,7 @@ class Shapes:
     """
 
     num_masks = NUM_MASKS
+    max_frames = 0  # images
 
     def __init__(self, split, size=128, seed=0):
         if split not in SPLIT_SIZES:
