@@ -7,8 +7,9 @@
   python -m data_pipelines.prepare NAME --data_dir=DIR --max_side=N
   python -m data_pipelines.prepare NAME --data_dir=DIR --verify
 
-NAME is coco, coco_instance, coco_panoptic, voc, voc_trainaug or clevrtex. Without --source it
-downloads the publisher's archives (COCO, VOC) or says which files to fetch and how to lay them out.
+NAME is coco, coco_instance, coco_panoptic, voc, voc_trainaug, clevrtex, movi_c, movi_d or movi_e.
+Without --source it downloads the publisher's archives (COCO, VOC) or says which files to fetch and
+how to lay them out.
 An .lmdb file is the PyTorch reference's release (coco, voc, clevrtex), with val.lmdb beside it.
 --max_side stores larger images smaller, which changes pixels and is named in every protocol.
 --verify reads every record again. `shapes` and `moving_shapes` are drawn on the fly and need no
@@ -32,11 +33,13 @@ from data_pipelines.sets.clevrtex import Clevrtex
 from data_pipelines.sets.coco import Coco, CocoPanoptic
 from data_pipelines.sets.coco_instance import CocoInstance
 from data_pipelines.sets.folder import Folder
+from data_pipelines.sets.movi import MoviC, MoviD, MoviE
 from data_pipelines.sets.voc import Voc, VocTrainaug
 from dias_jax import cli
 from dias_jax.errors import UserError
 
 PUBLISHED = (Coco, CocoInstance, CocoPanoptic, Voc, VocTrainaug, Clevrtex)
+PUBLISHED += (MoviC, MoviD, MoviE)
 DATA_SETS = {cls.name: cls for cls in PUBLISHED}
 
 FLAGS = flags.FLAGS

@@ -14,8 +14,9 @@ from data_pipelines.clips import Clips
 from data_pipelines.drawn.moving_shapes import MovingShapes
 from data_pipelines.drawn.shapes import Shapes
 from data_pipelines.records import PreparedSplit, prepared_directory
+from data_pipelines.video_records import PreparedVideos
 
-VIDEOS = ("moving_shapes",)  # data sets whose samples are clips
+VIDEOS = ("moving_shapes", "movi_c", "movi_d", "movi_e")  # data sets whose samples are clips
 
 
 def open_split(data_config, split, with_masks=True, whole_videos=True):
@@ -40,7 +41,10 @@ def _open(name, data_dir, image_size, seed, split, with_masks, clip_frames):
         return Shapes(split, image_size, seed)
     if name == "moving_shapes":
         return Clips(MovingShapes(split, image_size, seed), clip_frames)
-    return PreparedSplit(prepared_directory(name, data_dir), split, with_masks)
+    directory = prepared_directory(name, data_dir)
+    if name in VIDEOS:
+        return Clips(PreparedVideos(directory, split, with_masks), clip_frames)
+    return PreparedSplit(directory, split, with_masks)
 
 
 class InMemory:
