@@ -185,3 +185,34 @@ def test_source():
     assert sample["index"] == 3 and sample["hidden"].shape == (4, source.num_masks - 1)
     with pytest.raises(UserError, match="choose one of train"):
         moving_shapes.MovingShapes("val")
+
+
+def test_textures_stick_to_objects_and_ground():
+    """A texture that holds its own coordinates shows where each pixel looks at it."""
+    moved = 0
+    for index in range(6):
+        random = np.random.default_rng((0, 0, index, 1))
+        script = motion.draw_script(random)
+        scene, camera = moving_shapes._Scene(random, script, 64), script.camera
+        side = len(scene.ground)
+        world = (((np.arange(side) + 0.5) / side - 0.5) * 1.5 + 0.5).astype(np.float32)
+        steps = (np.arange(64) + 0.5) / 64 - 0.5
+        for time in (0, 9):
+            for item, (pattern, _) in zip(
+                motion.draw_masks(script, time, 64)[0], scene.surfaces, strict=True
+            ):
+                count = len(pattern)
+                own = ((np.arange(count, dtype=np.float32) + 0.5) / count - 0.5) * 2.6
+                inside = item.distance <= 0
+                if inside.any():
+                    for texture, expected in zip(np.meshgrid(own, own), (item.x, item.y)):
+                        found = scene._on_object(np.ascontiguousarray(texture), item)
+                        np.testing.assert_allclose(found[inside], expected[inside], atol=1e-3)
+            for axis, texture in enumerate(np.meshgrid(world, world)):
+                scene.ground = np.ascontiguousarray(texture)
+                centre = camera.centre[time]
+                expected = (centre.imag if axis else centre.real) + steps / camera.zoom[time]
+                found = scene._on_ground(time).mean(axis=axis)
+                np.testing.assert_allclose(found, expected, atol=1e-3)
+        moved += camera.zoom[0] != 1
+    assert moved >= 2
