@@ -18,7 +18,7 @@ PREPARED = {
     name: f"{name}/{VERSION}"
     for name in (
         *("coco", "coco_instance", "coco_panoptic", "voc", "voc_trainaug", "clevrtex"),
-        *("movi_c", "movi_d", "movi_e"),
+        *("movi_c", "movi_d", "movi_e", "ytvis_2019", "ytvis_2021", "ytvis_2022", "ytvis_hq"),
     )
 }
 

@@ -16,7 +16,13 @@ from data_pipelines.drawn.shapes import Shapes
 from data_pipelines.records import PreparedSplit, prepared_directory
 from data_pipelines.video_records import PreparedVideos
 
-VIDEOS = ("moving_shapes", "movi_c", "movi_d", "movi_e")  # data sets whose samples are clips
+VIDEOS = ("moving_shapes", "movi_c", "movi_d", "movi_e")
+VIDEOS += (
+    "ytvis_2019",
+    "ytvis_2021",
+    "ytvis_2022",
+    "ytvis_hq",
+)  # data sets whose samples are clips
 
 
 def open_split(data_config, split, with_masks=True, whole_videos=True):
