@@ -7,6 +7,7 @@ import logging as std_logging
 import os
 import re
 import sys
+import threading
 import traceback
 
 from absl import app, flags, logging
@@ -129,7 +130,8 @@ def run(main, define_flags=None, takes_words=False):
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     if TRACEBACK not in os.environ:
-        sys.excepthook = ignore  # ours are caught below: these are of callbacks in libraries
+        # Ours are caught below: these are of callbacks and threads of libraries.
+        sys.excepthook = threading.excepthook = ignore
     parser = functools.partial(parse_flags, takes_words=takes_words)
     try:
         with flag_errors():

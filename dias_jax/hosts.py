@@ -9,6 +9,7 @@ import ctypes
 import functools
 import inspect
 import os
+import re
 import signal
 import threading
 
@@ -18,6 +19,11 @@ from dias_jax.errors import Stopped, UserError
 
 SILENCE = 30  # seconds without a sign of life after which a host is gone (JAX 0.6: always 100)
 PATIENCE = 15  # seconds that a host which failed waits for the others to end with it
+
+# How errors of communication begin, in exceptions of several classes.
+OF_OTHERS = re.compile(
+    "(ABORTED|CANCELLED|DEADLINE_EXCEEDED|FAILED_PRECONDITION|INTERNAL|UNAVAILABLE|UNKNOWN): "
+)
 
 
 def join(coordinator, num_hosts=None, host=None, timeout=300):
@@ -98,12 +104,9 @@ def together(advice):
     say_on_abort(lambda: f"a host is gone: {advice()}")
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):  # memory is this host's own trouble
-            leave(f"a host is gone ({shorten(error)}): {advice()}")
-        leave_soon(1)
-        raise
     except BaseException as error:
+        if OF_OTHERS.match(str(error)):
+            leave(f"a host is gone ({shorten(error)}): {advice()}")
         leave_soon(getattr(error, "exit_code", 1))
         raise
 

@@ -14,9 +14,12 @@ TINY = 1e-8  # keeps the logarithm of an attention of exactly zero finite
 
 
 def reconstruction_per_sample(output):
-    """Mean squared error of the reconstruction over tokens and features: DIASOutput -> (B,)."""
+    """Mean squared error of the reconstruction over tokens and features: DIASOutput -> (B,).
+
+    Of a VideoOutput: (B, F), for each frame.
+    """
     target = jax.lax.stop_gradient(output.features)
-    return jnp.square(output.reconstruction - target).mean((1, 2, 3))
+    return jnp.square(output.reconstruction - target).mean((-3, -2, -1))
 
 
 def reconstruction(output):
@@ -43,7 +46,8 @@ def distilled_maps(output, teacher="first"):
 def self_distillation_per_sample(attention, form="released", slot_mask=None):
     """Cross-entropy of the first map against the last: -> (B,).
 
-    attention (T, B, S, h, w) float32, a distribution over S; slot_mask (B, S) bool or None.
+    attention (T, B, S, h, w) float32, a distribution over S; slot_mask (B, S) bool or None; both
+    may have an axis F after B, and then the result has.
     `form`:
       "released"       the released code: probabilities are taken for logits (a second softmax);
       "cross_entropy"  the textbook form, - sum_s A_T log A_1.
@@ -55,10 +59,10 @@ def self_distillation_per_sample(attention, form="released", slot_mask=None):
     if form == "released":
         if slot_mask is not None:  # a slot that is not in use has no share in the second softmax
             student = jnp.where(slot_mask[..., None, None], student, MASKED_LOGIT)
-        log_student = jax.nn.log_softmax(student, axis=1)
+        log_student = jax.nn.log_softmax(student, axis=-3)
     else:
         log_student = jnp.log(student + TINY)
-    return -(teacher * log_student).sum(1).mean((1, 2))
+    return -(teacher * log_student).sum(-3).mean((-2, -1))
 
 
 def self_distillation(attention, form="released", slot_mask=None):

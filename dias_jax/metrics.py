@@ -6,20 +6,95 @@ a pixel in no true mask does not count for ARI. A sample without any true mask i
 to be left out of the mean. All of them run under `jit` and `vmap`.
 """
 
+import flax
 import jax
 import jax.numpy as jnp
 import optax
 
 
-def contingency(pred, true):
-    """Pixels shared by every pair of masks: -> (B, S, G) float32, exact below 2**24 pixels."""
+@flax.struct.dataclass
+class Counts:
+    """Numbers of pixels, float32 and exact below 2**24; any axes may come first."""
+
+    shared: jax.Array  # (..., S, G), of every pair of masks
+    pred_size: jax.Array  # (..., S)
+    true_size: jax.Array  # (..., G)
+
+    def has_truth(self):
+        """Where there is any ground truth: (...) bool."""
+        return (self.true_size > 0).any(-1)
+
+    def without_background(self):
+        """The same without true mask 0."""
+        return self.replace(shared=self.shared[..., 1:], true_size=self.true_size[..., 1:])
+
+
+def count_pixels(pred, true):
+    """One-hot masks (B, P, S), (B, P, G) -> Counts with the axis B."""
     pred, true = pred.astype(jnp.float32), true.astype(jnp.float32)
-    return jnp.einsum("bps,bpg->bsg", pred, true)
+    return Counts(jnp.einsum("bps,bpg->bsg", pred, true), pred.sum(1), true.sum(1))
 
 
-def any_mask(true):
-    """Which samples have ground truth: (B, P, G) -> (B,) bool."""
-    return true.any((1, 2))
+def ari_of(counts):
+    """`ari` of Counts: -> values (...), valid (...)."""
+    # Ordered pairs n * (n - 1) overflow int32 at 65,536 pixels; float32 is good to 4e-7 here.
+    shared = counts.shared
+    pairs = (shared * (shared - 1)).sum((-2, -1))
+    true_size, pred_size = shared.sum(-2), shared.sum(-1)
+    true_pairs = (true_size * (true_size - 1)).sum(-1)
+    pred_pairs = (pred_size * (pred_size - 1)).sum(-1)
+    num_pixels = true_size.sum(-1)
+    expected = true_pairs * (pred_pairs / jnp.maximum(num_pixels * (num_pixels - 1), 1))
+    largest = (true_pairs + pred_pairs) / 2
+    denominator = largest - expected
+    # Zero when both put everything into one cluster, or every pixel into its own: a perfect match.
+    perfect = denominator == 0
+    values = (pairs - expected) / jnp.where(perfect, 1, denominator)
+    return jnp.where(perfect, 1.0, values), counts.has_truth()
+
+
+def fg_ari_of(counts):
+    """`fg_ari` of Counts: -> values (...), valid (...)."""
+    return ari_of(counts.without_background())
+
+
+def intersection_over_union(counts):
+    """IoU of every pair of masks: -> (..., S, G) float32, zero where both are empty."""
+    sizes = counts.pred_size[..., :, None] + counts.true_size[..., None, :]
+    return counts.shared / jnp.maximum(sizes - counts.shared, 1)
+
+
+def mean_over_masks(overlap, counts):
+    """Sum of overlaps over the number of true masks that are not empty: -> (...)."""
+    return overlap / jnp.maximum((counts.true_size > 0).sum(-1), 1)
+
+
+def mbo_of(counts):
+    """`mbo` of Counts: -> values (...), valid (...)."""
+    best = intersection_over_union(counts).max(-2)  # (..., G)
+    return mean_over_masks(best.sum(-1), counts), counts.has_truth()
+
+
+def best_partners(score):
+    """The one-to-one matching of the largest sum: (..., S, G) -> rows, columns (..., min(S, G))."""
+    flat = score.reshape(-1, *score.shape[-2:])
+    pairs = jax.vmap(optax.assignment.hungarian_algorithm)(-flat)
+    return tuple(x.reshape(*score.shape[:-2], -1) for x in pairs)
+
+
+def sum_over_pairs(score, rows, columns):
+    """Sum of score (..., S, G) over pairs: -> (...)."""
+    flat = score.reshape(-1, *score.shape[-2:])
+    index = (x.reshape(len(flat), -1) for x in (rows, columns))
+    total = jax.vmap(lambda score, row, column: score[row, column].sum())(flat, *index)
+    return total.reshape(score.shape[:-2])
+
+
+def miou_of(counts):
+    """`miou` of Counts: -> values (...), valid (...)."""
+    iou = intersection_over_union(counts)
+    total = sum_over_pairs(iou, *best_partners(iou))
+    return mean_over_masks(total, counts), counts.has_truth()
 
 
 def ari(pred, true):
@@ -28,60 +103,28 @@ def ari(pred, true):
     As the released code, but for its overflow of int64: at 256x256 its value is wrong where one
     segment covers about 85 % of the image in both maps.
     """
-    counts = contingency(pred, true)
-    # Ordered pairs n * (n - 1) overflow int32 at 65,536 pixels; float32 is good to 4e-7 here.
-    pairs = (counts * (counts - 1)).sum((1, 2))
-    true_size, pred_size = counts.sum(1), counts.sum(2)
-    true_pairs = (true_size * (true_size - 1)).sum(1)
-    pred_pairs = (pred_size * (pred_size - 1)).sum(1)
-    num_pixels = true_size.sum(1)
-    expected = true_pairs * (pred_pairs / jnp.maximum(num_pixels * (num_pixels - 1), 1))
-    largest = (true_pairs + pred_pairs) / 2
-    denominator = largest - expected
-    # Zero when both put everything into one cluster, or every pixel into its own: a perfect match.
-    perfect = denominator == 0
-    values = (pairs - expected) / jnp.where(perfect, 1, denominator)
-    return jnp.where(perfect, 1.0, values), any_mask(true)
+    return ari_of(count_pixels(pred, true))
 
 
 def fg_ari(pred, true):
     """ARI over the pixels of objects only: true mask 0, the background, is left out."""
-    return ari(pred, true[:, :, 1:])
-
-
-def intersection_over_union(pred, true):
-    """IoU of every pair of masks: -> (B, S, G) float32, zero where both are empty."""
-    shared = contingency(pred, true)
-    union = pred.sum(1)[:, :, None] + true.sum(1)[:, None, :] - shared
-    return shared / jnp.maximum(union, 1)
-
-
-def mean_over_masks(overlap, true):
-    """Sum of overlaps over the number of true masks that are not empty: -> (B,)."""
-    return overlap / jnp.maximum(true.any(1).sum(1), 1)
+    return fg_ari_of(count_pixels(pred, true))
 
 
 def mbo(pred, true):
     """Mean best overlap: the best IoU of each true mask, background included."""
-    best = intersection_over_union(pred, true).max(1)  # (B, G)
-    return mean_over_masks(best.sum(1), true), any_mask(true)
+    return mbo_of(count_pixels(pred, true))
 
 
 def miou(pred, true):
     """Mean IoU under the best one-to-one matching (Hungarian), background included."""
-
-    def matched(iou):
-        rows, columns = optax.assignment.hungarian_algorithm(-iou)
-        return iou[rows, columns].sum()
-
-    total = jax.vmap(matched)(intersection_over_union(pred, true))
-    return mean_over_masks(total, true), any_mask(true)
+    return miou_of(count_pixels(pred, true))
 
 
 def count_error(pred, true):
     """Absolute difference between the numbers of predicted and of true masks that are not empty."""
     difference = pred.any(1).sum(1) - true.any(1).sum(1)
-    return jnp.abs(difference).astype(jnp.float32), any_mask(true)
+    return jnp.abs(difference).astype(jnp.float32), true.any((1, 2))
 
 
 # Of a segmentation, between 0 and 1; the higher the better.

@@ -1,5 +1,6 @@
 """Small configs and commands that the tests share."""
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -35,7 +36,8 @@ def original_run(tmp_path_factory):
     from dias_jax.training.train_model import train_model
 
     folder = tmp_path_factory.mktemp("runs") / "original"
-    train_model(make_tiny_config(), folder)
+    with compiling_quickly():
+        train_model(make_tiny_config(), folder)
     return folder
 
 
@@ -52,14 +54,21 @@ def tiny_flags():
     return ["--config=dias_jax/config/defaults.py", *overrides]
 
 
-@pytest.fixture
-def quick_compilation():
+@contextlib.contextmanager
+def compiling_quickly():
     """Compile quickly rather than well, where files and order matter more than rounding."""
     import jax  # it reads the environment when it is imported
 
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def quick_compilation():
+    """The same for a whole test."""
+    with compiling_quickly():
+        yield
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.faults.processes import Run, final_state
 
 # float32 sums in another order, amplified by the optimiser in twelve steps.
 TOLERANCE = 2e-4
-ATOL = 1e-5  # of parameters, which are about 0.1
+ATOL = 5e-5  # of parameters, which the twelve steps move by about 0.01
 
 
 def samples_of(config, start, num_hosts):

@@ -13,12 +13,16 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 # From the ground up. A room is a file or a folder; the longest name that fits decides.
 FLOORS = [
     ["dias_jax", "dias_jax.errors", "dias_jax.metrics", "dias_jax.pictures", "dias_jax.files"],
-    ["dias_jax.cli", "dias_jax.config", "dias_jax.devices", "dias_jax.hosts"],
+    [
+        *("dias_jax.cli", "dias_jax.config", "dias_jax.devices", "dias_jax.hosts"),
+        "dias_jax.video_metrics",
+    ],
     ["dias_jax.models.*", "data_pipelines"],
     ["dias_jax.pretrained", "dias_jax.segmentation", "dias_jax.slot_statistics"],
     ["dias_jax.losses"],
+    ["dias_jax.video_losses"],
     ["dias_jax.steps", "dias_jax.runs"],
-    ["dias_jax.evaluation"],
+    ["dias_jax.evaluation", "dias_jax.own_images"],
     ["dias_jax.tasks"],
     ["dias_jax.training", "dias_jax.gallery"],
     ["dias_jax.interop"],

@@ -68,3 +68,23 @@ def test_a_lost_host_ends_the_others_and_the_run_goes_on(tiny_flags, tmp_path, l
     again = processes.Run(tmp_path / "run", flags, hosts=2)
     again.wait_for_step(step + 10)
     again.kill()
+
+
+@pytest.mark.parametrize(
+    ("error", "leaves"),
+    [
+        (ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"), True),
+        (RuntimeError("INTERNAL: NCCL operation failed"), True),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), False),
+        (UserError("scene 3 is damaged"), False),
+    ],
+)
+def test_errors_of_communication_mean_a_lost_host(monkeypatch, error, leaves):
+    said = []
+    monkeypatch.setattr(hosts.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(hosts, "say_on_abort", lambda message: None)
+    monkeypatch.setattr(hosts, "leave_soon", lambda code: None)
+    monkeypatch.setattr(hosts, "leave", said.append)
+    with pytest.raises(type(error)), hosts.together(lambda: "start again"):
+        raise error
+    assert bool(said) == leaves and all("a host is gone" in line for line in said)

@@ -4,6 +4,8 @@ import json
 import pathlib
 import shutil
 import signal
+import subprocess
+import sys
 
 import chex
 import jax
@@ -15,6 +17,7 @@ from dias_jax.errors import UserError
 from dias_jax.models import load, predict
 from dias_jax.runs.config_file import load_config, save_config
 from dias_jax.runs.trained_model import open_run
+from dias_jax.runs.writers import forget_after
 from dias_jax.training.train_model import train_model
 
 OLD = pathlib.Path(__file__).parent / "golden" / "earlier_run"
@@ -79,3 +82,31 @@ def test_a_damaged_config_is_one_line(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(UserError, match="config.json is damaged .*: restore it, or name another"):
         load_config(tmp_path)
+
+
+LOG_AND_DIE = """
+import os, pathlib, sys, time
+from dias_jax.runs.writers import Writer
+workdir = pathlib.Path(sys.argv[1])
+writer = Writer(workdir, 0)
+writer.scalars(1, "train", {"loss": 1.0})
+while b"train/loss" not in next(workdir.glob("events.*")).read_bytes():
+    time.sleep(0.1)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_is_logged_survives_a_kill(tmp_path):
+    killed = subprocess.run([sys.executable, "-c", LOG_AND_DIE, tmp_path], timeout=100)
+    assert killed.returncode == -signal.SIGKILL
+    assert json.loads((tmp_path / "metrics.jsonl").read_text())["values"] == {"loss": 1.0}
+
+
+def test_a_torn_log_heals(tmp_path, caplog):
+    path, whole = tmp_path / "metrics.jsonl", b'{"step": 1}\n{"step": 2}\n'
+    for torn in (b'{"step": 3, "sp', b"\0" * 40, b"junk\n\xff\n", b'{"step": "3"}\n', b"[3]\n"):
+        path.write_bytes(whole + torn)
+        forget_after(path, 5)
+        assert path.read_bytes() == whole
+        assert (tmp_path / "metrics.damaged").read_bytes().endswith(torn)
+    assert len(caplog.messages) == 5

@@ -86,6 +86,23 @@ KEYS = {
         choices=("random", "raster"),
     ),
     "model.decoder.evaluation_sees_tokens": Key(True, "all tokens, or none, in evaluation"),
+    # Of a video model, beside all of the above.
+    "model.video.transition": Key(
+        "encoder",
+        "from frame to frame: a layer over the latest slots, or RandSF.Q's over random past frames",
+        choices=("encoder", "random_past"),
+    ),
+    "model.video.transition_heads": Key(4, "of its attention", at_least=1),
+    "model.video.dropout": Key(0.1, "in it; RandSF.Q has 0.5", 0, 0.99),
+    "model.video.time_window": Key(5, "frames it can tell apart; of random_past only", 1),
+    "model.video.later_iterations": Key(1, "T on the frames after the first", at_least=1),
+    "model.video.reduce_at": Key(
+        "first",
+        "redundant slots merge on the first frame, by the whole clip, or on every frame",
+        choices=("first", "clip", "every"),
+    ),
+    "model.video.boxes": Key(False, "slots start from boxes on the first frame"),
+    "model.video.predicts_similarity": Key(False, "the decoder tells where tokens go next"),
     # Loss.
     "loss.distillation": Key(
         "released",

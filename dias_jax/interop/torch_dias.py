@@ -69,14 +69,26 @@ def decoder_entries(num_layers):
     return entries
 
 
+def gaussian_entries(is_shared):
+    """Entries of the initializer; `is_shared`: one Gaussian for all slots."""
+    names = (("mean", "mean"), ("log_deviation", "logstd"))
+    return [
+        Entry(f"initializer/{ours}", f"m.initializ.{theirs}", leading=1 + is_shared)
+        for ours, theirs in names
+    ]
+
+
 def trained_entries(num_layers, is_shared):
     """Entries of everything that is trained; `is_shared`: one Gaussian for all slots."""
+    return gaussian_entries(is_shared) + common_entries(num_layers)
+
+
+def common_entries(num_layers):
+    """Entries of everything that is trained but the initializer."""
     aggregator, recurrent = "m.aggregat", "m.aggregat.rnn"
     entries = norm("projector/norm", "m.encode_project.0")
     entries += linear("projector/mlp/hidden", "m.encode_project.1")
     entries += linear("projector/mlp/output", "m.encode_project.3")
-    for ours, theirs in (("mean", "mean"), ("log_deviation", "logstd")):
-        entries.append(Entry(f"initializer/{ours}", f"m.initializ.{theirs}", leading=1 + is_shared))
     for ours, theirs in (("slots", "norm1q"), ("tokens", "norm1kv"), ("output", "norm2")):
         entries += norm(f"aggregator/norm_{ours}", f"{aggregator}.{theirs}")
     for ours, theirs in (("query", "q"), ("key", "k"), ("value", "v")):
@@ -109,44 +121,72 @@ def check_heads(heads, width, argument):
         raise UserError(f"{argument}={heads} does not divide the width {width}: give another")
 
 
-def variable_shapes(model):
-    """What variables a model has: {"params", "backbone"} of shapes."""
+def variable_shapes(model, batch_shape=(1,), **inputs):
+    """What variables a model has: {"params", "backbone"} of shapes.
+
+    `batch_shape`: axes before an image's. `inputs`: what the model needs besides images.
+    """
     patch, num_tokens = model.backbone.patch_size, model.decoder.num_tokens
-    images = jnp.zeros((1, patch, num_tokens * patch, 3))  # any image of so many patches
+    images = jnp.zeros((*batch_shape, patch, num_tokens * patch, 3))  # any of so many patches
     keys = dict.fromkeys(("params", "slots", "decoder"), jax.random.key(0))
-    return jax.eval_shape(model.clone(input_scale=1.0).init, keys, images)
+    return jax.eval_shape(model.clone(input_scale=1.0).init, keys, images, **inputs)
 
 
-def torch_shapes(entries, model):
-    """{name: shape} of the trained tensors of `model`."""
+def torch_shapes(entries, variables):
+    """{name: shape} of the trained tensors of a model whose `variable_shapes` are these."""
     blank = jax.tree.map(
-        lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), variable_shapes(model)["params"]
+        lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), variables["params"]
     )
     return shapes_of(to_torch(entries, blank))
 
 
 def read_model(tensors, transformer, num_slots, decoder_heads, source):
     """The model whose trained tensors these are, on its backbone. Raises UserError without one."""
-    for name, axes in TELLING.items():
+    check_telling(tensors, TELLING, source)
+    width, num_gaussians = tensors[QUERY].shape[0], tensors[MEAN].shape[1]
+    is_shared = num_gaussians == 1
+    initializer = (
+        SharedGaussian(num_slots, width) if is_shared else SeparateGaussian(num_gaussians, width)
+    )
+    return DIAS(initializer=initializer, **read_parts(tensors, transformer, decoder_heads, source))
+
+
+def check_telling(tensors, telling, source):
+    """Raise UserError where a tensor of `telling` is missing or has another number of axes."""
+    for name, axes in telling.items():
         if name not in tensors or tensors[name].ndim != axes:
             found = shapes_of(tensors).get(name, "missing")
             raise UserError(f"{source}: tensor {name} must have {axes} axes but is {found}")
+
+
+def read_parts(tensors, transformer, decoder_heads, source):
+    """The model's parts but for the initializer: -> {field of DIAS: module}."""
     num_layers = count_layers(tensors, LAYERS)
     if num_layers == 0:
         raise UserError(f"{source}: no tensor begins with {LAYERS}.0: not a checkpoint of DIAS")
     check_heads(transformer.heads, transformer.width, "backbone_heads")
     check_heads(decoder_heads, transformer.width, "decoder_heads")
-    width, num_gaussians = tensors[QUERY].shape[0], tensors[MEAN].shape[1]
-    is_shared = num_gaussians == 1
-    return DIAS(
-        backbone=transformer,
-        projector=Projector(),
-        initializer=SharedGaussian(num_slots, width)
-        if is_shared
-        else SeparateGaussian(num_gaussians, width),
-        aggregator=SlotAttention(width, tensors[HIDDEN].shape[0]),
-        decoder=RandomOrderDecoder(tensors[POSITIONS].shape[1], num_layers, decoder_heads),
+    return {
+        "backbone": transformer,
+        "projector": Projector(),
+        "aggregator": SlotAttention(tensors[QUERY].shape[0], tensors[HIDDEN].shape[0]),
+        "decoder": RandomOrderDecoder(tensors[POSITIONS].shape[1], num_layers, decoder_heads),
+    }
+
+
+def read_checkpoint(path, backbone_heads):
+    """A checkpoint of the reference: -> trained tensors, backbone's parameters, VisionTransformer.
+
+    Raises UserError where there is no backbone in it.
+    """
+    tensors = with_root(read_tensors(path))
+    inside = [name for name in tensors if name.startswith(BACKBONE)]
+    if not inside:
+        raise UserError(f"{path}: no tensor begins with {BACKBONE}: not a checkpoint of DIAS")
+    backbone = backbone_from_torch(
+        {name[len(BACKBONE) :]: tensors.pop(name) for name in inside}, f"{path}, {BACKBONE}*"
     )
+    return tensors, backbone, vision_transformer(backbone, backbone_heads)
 
 
 def load_torch_dias(path, num_slots=7, backbone_heads=6, decoder_heads=4):
@@ -158,17 +198,10 @@ def load_torch_dias(path, num_slots=7, backbone_heads=6, decoder_heads=4):
     damaged, heads do not divide their width, or naming all tensors that are missing, have no place
     in the model or a wrong shape.
     """
-    tensors = with_root(read_tensors(path))
-    inside = [name for name in tensors if name.startswith(BACKBONE)]
-    if not inside:
-        raise UserError(f"{path}: no tensor begins with {BACKBONE}: not a checkpoint of DIAS")
-    backbone = backbone_from_torch(
-        {name[len(BACKBONE) :]: tensors.pop(name) for name in inside}, f"{path}, {BACKBONE}*"
-    )
-    transformer = vision_transformer(backbone, backbone_heads)
+    tensors, backbone, transformer = read_checkpoint(path, backbone_heads)
     model = read_model(tensors, transformer, num_slots, decoder_heads, path)
     entries = model_entries(model)
-    check_shapes(shapes_of(tensors), torch_shapes(entries, model), path)
+    check_shapes(shapes_of(tensors), torch_shapes(entries, variable_shapes(model)), path)
     return model, {"params": to_jax(entries, tensors, path), "backbone": {"params": backbone}}
 
 

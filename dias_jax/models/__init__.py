@@ -3,13 +3,27 @@
 frozen backbone -> projector -> initializer -> aggregator -> decoder
 """
 
-from dias_jax.models.build import build
+from dias_jax.models.build import build, build_video
 from dias_jax.models.dias import DIAS, DIASOutput, Reinit
 from dias_jax.models.draws import Draws
 from dias_jax.models.prediction import predict
 from dias_jax.models.reduction import reduce_slots
+from dias_jax.models.video import VideoDIAS
+from dias_jax.models.video_output import VideoOutput
 
-__all__ = ["DIAS", "DIASOutput", "Draws", "Reinit", "build", "load", "predict", "reduce_slots"]
+__all__ = [
+    "DIAS",
+    "DIASOutput",
+    "Draws",
+    "Reinit",
+    "VideoDIAS",
+    "VideoOutput",
+    "build",
+    "build_video",
+    "load",
+    "predict",
+    "reduce_slots",
+]
 
 
 def load(name_or_workdir):

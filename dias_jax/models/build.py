@@ -1,5 +1,7 @@
 """From the `model` section of a config to the module."""
 
+import dataclasses
+
 import jax.numpy as jnp
 
 from dias_jax.errors import UserError
@@ -7,9 +9,11 @@ from dias_jax.models.aggregator import SlotAttention
 from dias_jax.models.backbone import VisionTransformer
 from dias_jax.models.decoder import RandomOrderDecoder
 from dias_jax.models.dias import DIAS, Reinit
-from dias_jax.models.initializer import SeparateGaussian, SharedGaussian
+from dias_jax.models.initializer import BoxInitializer, SeparateGaussian, SharedGaussian
 from dias_jax.models.patch_colours import PatchColours
 from dias_jax.models.projector import Projector
+from dias_jax.models.transition import EncoderTransition, RandomPastTransition
+from dias_jax.models.video import VideoDIAS
 
 # Published DINOv2 sizes: width, depth, heads.
 VIT_SIZES = {"vits14": (384, 12, 6), "vitb14": (768, 12, 12), "vitl14": (1024, 24, 16)}
@@ -91,4 +95,47 @@ def build(config):
         raster_order=config.decoder.order == "raster",
         evaluation_sees_tokens=config.decoder.evaluation_sees_tokens,
         token_stride=config.token_stride,
+    )
+
+
+def build_transition(config):
+    """The transition between frames of the `model` section."""
+    video, dtype = config.video, choose(DTYPES, config.dtype, "model.dtype")
+    if config.slot_width % video.transition_heads:
+        raise UserError(
+            f"config.model.video.transition_heads={video.transition_heads} does not divide the "
+            f"slot width {config.slot_width}"
+        )
+    sizes = {"dropout": video.dropout, "dtype": dtype}
+    if video.transition == "encoder":
+        return EncoderTransition(video.transition_heads, **sizes)
+    return RandomPastTransition(video.transition_heads, video.time_window, **sizes)
+
+
+def build_video(config):
+    """VideoDIAS from the `model` section: the parts of `build`, and what `model.video` says.
+
+    Raises UserError on an unknown name and on what does not go together.
+    """
+    image, video = build(config), config.video
+    names = {field.name for field in dataclasses.fields(DIAS)} - {"name", "parent"}
+    parts = {name: getattr(image, name) for name in names}
+    if video.boxes:
+        parts["initializer"] = BoxInitializer(config.num_slots, config.slot_width)
+    if video.boxes and video.reduce_at == "every":
+        raise UserError(
+            'config.model.video.reduce_at="every" starts slots afresh, which boxes cannot: use '
+            '"first" or "clip", or config.model.video.boxes=False'
+        )
+    if video.predicts_similarity and config.token_stride > 1:
+        raise UserError(
+            f"config.model.token_stride={config.token_stride}: the similarity over time is one of "
+            "all tokens: set it to 1, or config.model.video.predicts_similarity=False"
+        )
+    return VideoDIAS(
+        **parts,
+        transition=build_transition(config),
+        later_iterations=video.later_iterations,
+        reduce_at=video.reduce_at,
+        predicts_similarity=video.predicts_similarity,
     )

@@ -35,14 +35,15 @@ class CrossAttention(nn.Module):
     """Multi-head attention to another sequence, without biases.
 
     query (B, N, C), memory (B, M, C), memory_mask (B, M) bool or None
-    -> (B, N, C), weights (B, heads, N, M) float32.
+    -> (B, N, C), weights (B, heads, N, M) float32. `drop`, a function from array to array, changes
+    the weights that are applied.
     """
 
     heads: int
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, query, memory, memory_mask=None):
+    def __call__(self, query, memory, memory_mask=None, drop=lambda weights: weights):
         width = query.shape[-1]
         # One fused matrix, because Xavier's bound in PyTorch is that of the fused shape.
         kernel = self.param("query_key_value", xavier_init, (width, 3 * width))
@@ -51,7 +52,7 @@ class CrossAttention(nn.Module):
         key, value = jnp.split(multiply(memory, kernel[:, width:]), 2, axis=-1)
         query, key, value = (split_heads(x, self.heads) for x in (query, key, value))
         weights = attention_weights(query, key, memory_mask)
-        x = apply_attention(weights, value)
+        x = apply_attention(drop(weights), value)
         return Linear(width, use_bias=False, dtype=self.dtype, name="output")(x), weights
 
 

@@ -44,6 +44,7 @@ class FirstAggregation:
     slots: jax.Array  # (B, S, D) float32
     attention: jax.Array  # (T, B, S, N) float32, of every iteration
     draws: Draws
+    slot_mask: jax.Array | None = None  # (B, S) bool, slots that took part; None: all
 
 
 @flax.struct.dataclass
@@ -149,7 +150,7 @@ class DIAS(nn.Module):
         `threshold` replaces the configured one; it may be a traced scalar.
         """
         threshold = self.reinit.threshold if threshold is None else threshold
-        last = self.aggregate_again(first, threshold)
+        last = self.aggregate_again(first, self.find_clusters(first, threshold))
         reconstruction, decoder_attention = self.decode(first.encoded, last, first.draws)
         batch, h, w, width = first.encoded.features.shape
 
@@ -197,21 +198,23 @@ class DIAS(nn.Module):
         tokens = self.projector(features.reshape(len(features), -1, features.shape[-1]))
         return Encoded(features, tokens)
 
-    def aggregate_again(self, first, threshold):
+    def aggregate_again(self, first, cluster):
         """Merge redundant slots and let the rest aggregate again: FirstAggregation -> Aggregation.
 
-        The second aggregation has the weights of the first. Masked slots attend to nothing and
-        are zero; without a second aggregation merged slots keep the sum of their attention.
+        cluster (B, S) int32, the first slot of each slot's cluster. The second aggregation has the
+        weights of the first. Masked slots attend to nothing and are zero; without a second
+        aggregation merged slots keep the sum of their attention.
         """
-        cluster = self.find_clusters(first, threshold)
         slots, slot_mask = mean_over_clusters(first.slots, cluster)
+        if first.slot_mask is not None:
+            slot_mask &= first.slot_mask
         attention = sum_over_clusters(first.attention[-1], cluster)
         if self.reinit.num_iterations:
             slots, history = self.aggregator(
                 first.encoded.tokens, slots, slot_mask, self.reinit.num_iterations
             )
-            slots = jnp.where(slot_mask[..., None], slots, 0)
             attention = history[-1]
+        slots = jnp.where(slot_mask[..., None], slots, 0)
         return Aggregation(slots, slot_mask, attention, cluster)
 
     def find_clusters(self, first, threshold):
@@ -219,7 +222,7 @@ class DIAS(nn.Module):
         alone = jnp.tile(jnp.arange(first.slots.shape[1]), (len(first.slots), 1))
         if isinstance(threshold, (int, float)) and threshold == 0:  # spare the released model
             return alone
-        cluster = cluster_slots(first.slots, threshold, self.reinit.min_clusters)
+        cluster = cluster_slots(first.slots, threshold, self.reinit.min_clusters, first.slot_mask)
         is_reduced = first.draws.is_reduced
         return cluster if is_reduced is None else jnp.where(is_reduced[:, None], cluster, alone)
 
@@ -244,8 +247,7 @@ class DIAS(nn.Module):
         batch, h, w, _ = grid
         noise, places, is_reduced = draws.noise, draws.places, draws.is_reduced
         if noise is None and draws_slots:
-            shape = self.initializer.num_slots, self.initializer.slot_width
-            noise = sample_noise(self.sample_keys("slots", sample_index), shape)
+            noise = self.draw_noise(sample_index)
         if places is None and train and self.token_stride > 1:
             keys = self.sample_keys("decoder", sample_index)
             places = sample_places(keys, h, w, self.token_stride)
@@ -254,6 +256,11 @@ class DIAS(nn.Module):
         if is_reduced is None and reduce_probability is not None:
             is_reduced = self.draw_reduction(sample_index, reduce_probability)
         return Draws(noise, places, order, num_visible, is_reduced)
+
+    def draw_noise(self, sample_index):
+        """What initial slots are made of: (B, S, D)."""
+        shape = self.initializer.num_slots, self.initializer.slot_width
+        return sample_noise(self.sample_keys("slots", sample_index), shape)
 
     def draw_visible(self, draws, train, sample_index, num_tokens):
         """Complete token_order (B, N) and num_visible (B,); both None: everything is visible."""

@@ -16,6 +16,11 @@ class Draws:
     token_order: Any = None  # (B, N) int, position i of the permuted sequence holds token [:, i]
     num_visible: Any = None  # (B,) int, how many tokens in that order the decoder sees; None: all
     is_reduced: Any = None  # (B,) bool, whether redundant slots are merged; None: they are
+    # Of videos, whose places, token_order and num_visible have an axis F after B, and so has the
+    # noise where slots merge on every frame. These here have one entry for every frame after 0.
+    past_slots: Any = None  # (B, F) int, from which frame the transition has its slots
+    past_tokens: Any = None  # (B, F) int, and its tokens; None: slots of the last, tokens of this
+    dropout: Any = None  # (B, F) keys; None: nothing is dropped
 
 
 def sample_noise(keys, shape):

@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dias_jax.models.layers import uniform_init
+from dias_jax.models.layers import Linear, uniform_init
 
 
 class SharedGaussian(nn.Module):
@@ -42,3 +42,21 @@ class SeparateGaussian(nn.Module):
         if not train:
             return jnp.broadcast_to(mean, noise.shape)
         return mean + noise * jnp.exp(log_deviation)
+
+
+class BoxInitializer(nn.Module):
+    """A slot for every box of the first frame of a video: Linear, GELU, Linear. Released code.
+
+    boxes (B, S, 4) -> initial slots (B, S, D) float32, for any number of boxes.
+    """
+
+    num_slots: int  # S
+    slot_width: int  # D
+
+    @nn.compact
+    def __call__(self, boxes, train):
+        def linear(name, x):  # unlike other layers these start with PyTorch's biases
+            init = uniform_init(x.shape[-1] ** -0.5)
+            return Linear(self.slot_width, bias_init=init, name=name)(x)
+
+        return linear("output", nn.gelu(linear("hidden", boxes), approximate=False))

@@ -17,11 +17,15 @@ def normalize(images):
 
 def random_streams(key):
     """The model's random streams from one key."""
-    return dict(zip(("slots", "decoder", "reinit"), jax.random.split(key, 3)))
+    streams = dict(zip(("slots", "decoder", "reinit"), jax.random.split(key, 3)))
+    return streams | {"dropout": jax.random.fold_in(key, 3)}
 
 
-def initialize(model, key, image_size):
-    """Random variables {"params", "backbone"} of a model for square images of that many pixels."""
-    images = jnp.zeros((1, image_size, image_size, 3))
+def initialize(model, key, image_size, batch_shape=(1,), **inputs):
+    """Random variables {"params", "backbone"} of a model for square images of that many pixels.
+
+    `batch_shape`: axes before an image's, (1, 1) for a video model. `inputs`: what else it needs.
+    """
+    images = jnp.zeros((*batch_shape, image_size, image_size, 3))
     streams = dict(zip(("params", "slots", "decoder"), jax.random.split(key, 3)))
-    return model.init(streams, images, train=True)
+    return model.init(streams, images, train=True, **inputs)

@@ -39,7 +39,10 @@ LayerNorm = functools.partial(nn.LayerNorm, epsilon=LAYER_NORM_EPSILON, use_fast
 
 
 class Mlp(nn.Module):
-    """Linear, exact GELU, Linear: (..., in) -> (..., features)."""
+    """Linear, exact GELU, Linear: (..., in) -> (..., features).
+
+    `drop`, a function from array to array, is applied between the two.
+    """
 
     hidden: int
     features: int
@@ -47,10 +50,24 @@ class Mlp(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, drop=lambda x: x):
         linear = {"use_bias": self.use_bias, "dtype": self.dtype}
         x = nn.gelu(Linear(self.hidden, name="hidden", **linear)(x), approximate=False)
-        return Linear(self.features, name="output", **linear)(x)
+        return Linear(self.features, name="output", **linear)(drop(x))
+
+
+def dropout(x, keys, rate):
+    """Zero a share `rate` of each sample's values and scale up the rest: x (B, ...), keys (B,)."""
+    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
+    return jnp.where(kept, x / (1 - rate), 0)
+
+
+def dropouts(keys, rate, count):
+    """So many independent functions `x -> dropout(x)`; without keys (B,) they change nothing."""
+    if keys is None or not rate:
+        return [lambda x: x] * count
+    places = jax.vmap(lambda key: jax.random.split(key, count))(keys)  # (B, count)
+    return [functools.partial(dropout, keys=places[:, i], rate=rate) for i in range(count)]
 
 
 class GruCell(nn.Module):

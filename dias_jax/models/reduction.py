@@ -6,6 +6,14 @@ import jax
 import jax.numpy as jnp
 
 TINY = 1e-12  # keeps the direction of an all-zero slot finite
+FAR = 4.0  # 1 - cosine is at most 2
+
+
+def unit(slots):
+    """Slots of length one: (..., D) -> (..., D). A slot that is zero stays so, without gradient."""
+    square = jnp.square(slots).sum(-1, keepdims=True)
+    length = jnp.sqrt(jnp.where(square > 0, square, 1))
+    return slots / jnp.maximum(length, TINY)
 
 
 def pairwise_distance(slots):
@@ -14,9 +22,8 @@ def pairwise_distance(slots):
     As half the squared distance of unit vectors: exactly zero for equal slots, and free of matrix
     products, whose precision some devices lower.
     """
-    slots = slots.astype(jnp.float32)
-    unit = slots / jnp.maximum(jnp.linalg.norm(slots, axis=-1, keepdims=True), TINY)
-    return 0.5 * jnp.square(unit[:, :, None] - unit[:, None]).sum(-1)
+    slots = unit(slots.astype(jnp.float32))
+    return 0.5 * jnp.square(slots[:, :, None] - slots[:, None]).sum(-1)
 
 
 def complete_linkage(distance, threshold):
@@ -68,16 +75,22 @@ def complete_linkage(distance, threshold):
     return jax.lax.fori_loop(0, 3 * (size - 1), advance, start)[3]
 
 
-def cluster_slots(slots, threshold, min_clusters=3):
+def cluster_slots(slots, threshold, min_clusters=3, slot_mask=None):
     """Which slots belong together: (B, S, D) -> (B, S) int32, each cluster's first member.
 
     Complete linkage on 1 - cosine; where fewer than `min_clusters` clusters would remain, every
-    slot stays alone. No gradient.
+    slot stays alone. Slots outside `slot_mask` (B, S) bool stay alone and do not count. No
+    gradient.
     """
     distance = pairwise_distance(jax.lax.stop_gradient(slots))
+    if slot_mask is not None:
+        both = slot_mask[:, :, None] & slot_mask[:, None]
+        distance = jnp.where(both, distance, FAR)
     cluster = jax.vmap(functools.partial(complete_linkage, threshold=threshold))(distance)
     alone = jnp.arange(slots.shape[1])
-    num_clusters = (cluster == alone).sum(-1, keepdims=True)
+    is_first = cluster == alone
+    is_first = is_first if slot_mask is None else is_first & slot_mask
+    num_clusters = is_first.sum(-1, keepdims=True)
     return jnp.where(num_clusters < min_clusters, alone, cluster)
 
 

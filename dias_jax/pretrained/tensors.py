@@ -64,8 +64,8 @@ def read_safetensors(path):
         tensors = load_file(path)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path} is damaged or holds types that NumPy lacks: fetch it again, or save it "
-            f"as float32 ({reason(error)})"
+            f"{path} is damaged: fetch it again; or it holds types that NumPy lacks: save it as "
+            f"float32 ({reason(error)})"
         ) from error
     return {name: to_float32(value) for name, value in tensors.items()}
 

@@ -219,4 +219,5 @@ def digests(content):
 def latest_step(workdir):
     """The step from which a run in `workdir` would continue, read off the names alone."""
     directory = absolute(workdir) / DIRECTORY
-    return max(ocp.utils.checkpoint_steps(directory), default=0) if directory.is_dir() else 0
+    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
+    return max((int(name) for name in names if name.isdecimal()), default=0)

@@ -12,6 +12,7 @@ from dias_jax.files import appearing_file, is_remote
 
 FILE_NAME = "metrics.jsonl"
 DAMAGED_NAME = "metrics.damaged"  # what a torn metrics file held besides lines
+SECONDS_AT_RISK = 1  # what TensorBoard's files may lack after kill -9
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,9 @@ class Writer:
         (self.workdir / "images").mkdir(parents=True, exist_ok=True)
         self.path = self.workdir / FILE_NAME
         forget_after(self.path, start_step)
-        self.tensorboard = SummaryWriter(str(self.workdir), purge_step=start_step + 1)
+        self.tensorboard = SummaryWriter(
+            str(self.workdir), purge_step=start_step + 1, flush_secs=SECONDS_AT_RISK
+        )
 
     def scalars(self, step, split, values, protocol=None):
         """One line of metrics.jsonl, and one TensorBoard scalar or histogram per value.
@@ -42,7 +45,6 @@ class Writer:
                 self.tensorboard.add_histogram(f"{split}/{name}", counted, step)
             else:
                 self.tensorboard.add_scalar(f"{split}/{name}", value, step)
-        self.tensorboard.flush()  # what is logged survives the process
 
     def line(self, step, split, **content):
         """One line of metrics.jsonl."""

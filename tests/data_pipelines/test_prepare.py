@@ -119,7 +119,7 @@ def test_help():
 )
 def test_bad_input_is_one_line(arguments, message, capsys):
     with flagsaver.flagsaver(), pytest.raises(UserError, match=re.escape(message)) as caught:
-        prepare.main(cli.parse_flags(["prepare", *arguments]))
+        prepare.main(cli.parse_flags(["prepare", *arguments], takes_words=True))
     assert "\n" not in str(caught.value)
     assert capsys.readouterr().out == ""
 
@@ -139,7 +139,7 @@ def test_a_source_without_what_is_needed_leaves_no_folders(name, tmp_path, capsy
     for data_dir in ("here", "not/here"):
         with flagsaver.flagsaver(), pytest.raises(UserError):
             arguments = [f"--source={tmp_path}/source", f"--data_dir={tmp_path / data_dir}"]
-            prepare.main(cli.parse_flags(["prepare", name, *arguments]))
+            prepare.main(cli.parse_flags(["prepare", name, *arguments], takes_words=True))
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["here", "source"]
 
 
@@ -148,10 +148,14 @@ def test_own_images_by_name(coco, tmp_path):
     for name in ("first", "second"):
         arguments = [f"--source={photographs}", f"--data_dir={tmp_path}", f"--name={name}"]
         with flagsaver.flagsaver():
-            prepare.main(cli.parse_flags(["prepare", "folder", *arguments]))
+            prepare.main(cli.parse_flags(["prepare", "folder", *arguments], takes_words=True))
     assert prepared_directory("second", tmp_path) == tmp_path / "second" / "2.0.0"
     with flagsaver.flagsaver():
-        prepare.main(cli.parse_flags(["prepare", "first", f"--data_dir={tmp_path}", "--verify"]))
+        prepare.main(
+            cli.parse_flags(
+                ["prepare", "first", f"--data_dir={tmp_path}", "--verify"], takes_words=True
+            )
+        )
     with pytest.raises(UserError, match=r"'third'.*clevrtex, first, second \(prepared in "):
         prepared_directory("third", tmp_path)
 

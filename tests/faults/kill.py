@@ -9,6 +9,7 @@ its last checkpoint is compared, bit for bit, with that of a run that was left a
 
 import argparse
 import collections
+import contextlib
 import json
 import pathlib
 import random
@@ -35,8 +36,12 @@ def flags_of(steps):
 
 
 def is_writing(run):
-    """Whether a checkpoint of `run` is being written."""
-    return any(run.workdir.glob("checkpoints/*tmp*"))
+    """Whether a checkpoint of `run` is being written; what earlier starts left does not count."""
+    for path in run.workdir.glob("checkpoints/*tmp*"):
+        with contextlib.suppress(FileNotFoundError):  # it is complete by now
+            if path.stat().st_mtime > run.started:
+                return True
+    return False
 
 
 def await_moment(run, chance):

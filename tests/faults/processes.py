@@ -29,7 +29,9 @@ class Run:
     def __init__(self, workdir, flags, hosts=1, devices=1, **options):
         self.workdir = pathlib.Path(workdir)
         command = [sys.executable, "-m", "dias_jax.train", *flags, f"--workdir={workdir}"]
+        self.started = time.time()
         together = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_hosts={hosts}"]
+        together.append("--join_timeout=60")
         environment = os.environ | {
             "JAX_PLATFORMS": "cpu",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # they compile for longer than they run

@@ -58,7 +58,7 @@ def test_commands_use_it_when_no_run_is_named(run_module, tmp_path):
     image, _ = shapes.render(0, "test", 60)
     Image.fromarray(image).save(tmp_path / "scene.png")
     run_module("dias_jax.segment", f"--out={tmp_path / 'out'}", tmp_path / "scene.png")
-    saved = np.load(tmp_path / "out" / "scene.npz")
+    saved = np.load(tmp_path / "out" / "scene.png.segments.npz")
     assert saved["aggregator"].shape == (60, 60) and len(np.unique(saved["aggregator"])) > 2
     result = run_module("dias_jax.evaluate", "--model=clouds", check=False)
     assert result.returncode == 2 and result.stderr.startswith('error: "clouds" is neither')
