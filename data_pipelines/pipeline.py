@@ -7,6 +7,13 @@
   objects, "classes" int32 (B, G) and "boxes" float32 (B, G, 4) of the objects as the view shows
   them: left, top, right, bottom in sides of the view; class -1 where there is none.
 
+Of videos a sample is a clip. "image" is (B, F, H, W, 3): in training F = `data.clip_frames`
+contiguous frames in one view, in evaluation a whole video, which zeros fill up to the longest;
+there "mask" is (B, F, H, W), "boxes" (B, F, G, 4), and there are "frame_valid" bool (B, F), False
+for frames that only fill; "visible" bool (B, F, G), which objects a frame shows; and, of drawn
+videos, "hidden" bool (B, F, G), which ones others hide, and "events" bool (B, E), in the order of
+`data_pipelines.drawn.motion.EVENTS`.
+
 A batch is a pure function of its number: which samples, in which order and view does not depend on
 the number of threads and hosts, nor on where reading started.
 """
@@ -18,6 +25,7 @@ import grain
 import numpy as np
 
 from data_pipelines.building.masks import labels_in_view
+from data_pipelines.clips import pad_clip
 from data_pipelines.damage import MAX_NEIGHBOURS, ReadableSamples
 from data_pipelines.sources import open_split
 from dias_jax.errors import UserError
@@ -36,7 +44,7 @@ def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num
     samples than a batch or the hosts do not divide it, and while iterating for a damaged sample,
     which it names, unless that is replaced.
     """
-    source = open_split(data_config, "train", with_masks=False)
+    source = open_split(data_config, "train", with_masks=False, whole_videos=False)
     if len(source) < batch_size:
         raise UserError(
             f"a batch of {batch_size} is larger than the training split of {len(source)} samples: "
@@ -88,7 +96,15 @@ def _evaluation_sample(position, source, num_samples, data_config):
     if "classes" in sample:
         classes, boxes = labels_in_view(sample["classes"], mask, source.num_masks - 1)
         view |= {"classes": classes, "boxes": boxes}
-    return view
+    return _complete_clip(view, sample, source) if source.max_frames else view
+
+
+def _complete_clip(view, sample, source):
+    """The view of a clip with what is known of its objects over time, and all its frames."""
+    if "boxes" in view:
+        view["visible"] = view["boxes"].any(axis=-1)
+    view |= {name: sample[name] for name in ("hidden", "events") if name in sample}
+    return pad_clip(view, source.max_frames)
 
 
 def _local_batch_size(batch_size, shard):

@@ -7,11 +7,14 @@
   python -m data_pipelines.prepare NAME --data_dir=DIR --max_side=N
   python -m data_pipelines.prepare NAME --data_dir=DIR --verify
 
-NAME is coco, coco_instance, coco_panoptic, voc, voc_trainaug or clevrtex. Without --source it
-downloads the publisher's archives (COCO, VOC) or says which files to fetch and how to lay them out.
+NAME is coco, coco_instance, coco_panoptic, voc, voc_trainaug or clevrtex, or, of videos, movi_c,
+movi_d, movi_e, ytvis_2019, ytvis_2021, ytvis_2022 or ytvis_hq.
+Without --source it downloads the publisher's archives (COCO, VOC) or says which files to fetch and
+how to lay them out.
 An .lmdb file is the PyTorch reference's release (coco, voc, clevrtex), with val.lmdb beside it.
 --max_side stores larger images smaller, which changes pixels and is named in every protocol.
---verify reads every record again. `shapes` is drawn on the fly and needs no preparation.
+--verify reads every record again. `shapes` and `moving_shapes` are drawn on the fly and need no
+preparation.
 
 folder takes images of any format, in any sub-folders. Those of train/, validation/ (or val/) and
 test/ directly below IMAGES are these splits, otherwise one image in ten is put aside for
@@ -31,11 +34,14 @@ from data_pipelines.sets.clevrtex import Clevrtex
 from data_pipelines.sets.coco import Coco, CocoPanoptic
 from data_pipelines.sets.coco_instance import CocoInstance
 from data_pipelines.sets.folder import Folder
+from data_pipelines.sets.movi import MoviC, MoviD, MoviE
 from data_pipelines.sets.voc import Voc, VocTrainaug
+from data_pipelines.sets.ytvis import Ytvis2019, Ytvis2021, Ytvis2022, YtvisHq
 from dias_jax import cli
 from dias_jax.errors import UserError
 
 PUBLISHED = (Coco, CocoInstance, CocoPanoptic, Voc, VocTrainaug, Clevrtex)
+PUBLISHED += (MoviC, MoviD, MoviE, Ytvis2019, Ytvis2021, Ytvis2022, YtvisHq)
 DATA_SETS = {cls.name: cls for cls in PUBLISHED}
 
 FLAGS = flags.FLAGS
@@ -61,8 +67,8 @@ def main(argv):
             f"{' '.join(argv[1:]) or 'none'})"
         )
     name = argv[1]
-    if name == "shapes":
-        raise UserError("shapes is drawn on the fly: there is nothing to prepare")
+    if name in ("shapes", "moving_shapes"):
+        raise UserError(f"{name} is drawn on the fly: there is nothing to prepare")
     if name != "folder" and (FLAGS.masks is not None or FLAGS.name is not None):
         raise UserError("--masks and --name belong to your own images: prepare folder")
     if FLAGS.verify:

@@ -3,7 +3,7 @@
   python -m data_pipelines.preview coco --data_dir=DIR --out=FILE.png
 
 Colours tell the masks apart; what is not annotated stays unpainted. All views of a drawn scene
-(shapes) are the same: it is trained on as it is.
+(shapes) are the same: it is trained on as it is. Of a video (moving_shapes) frames are drawn.
 """
 
 import types

@@ -16,7 +16,10 @@ VERSION = "2.0.0"
 # The published ones. Where TensorFlow Datasets puts what was built, below the data directory.
 PREPARED = {
     name: f"{name}/{VERSION}"
-    for name in ("coco", "coco_instance", "coco_panoptic", "voc", "voc_trainaug", "clevrtex")
+    for name in (
+        *("coco", "coco_instance", "coco_panoptic", "voc", "voc_trainaug", "clevrtex"),
+        *("movi_c", "movi_d", "movi_e", "ytvis_2019", "ytvis_2021", "ytvis_2022", "ytvis_hq"),
+    )
 }
 
 
@@ -24,6 +27,7 @@ _ENCODED = {"image", "mask", "depth", "file_name"}  # features that a record has
 _METADATA = {
     **{"num_masks": int, "max_side": int, "upright": bool, "annotation": str},
     **{"published_sizes": dict, "remarks": dict},
+    "num_frames": dict,  # of a data set of videos, a list for each split
 }
 
 
@@ -48,7 +52,7 @@ def prepared_directory(name, data_dir):
     found = pathlib.Path(data_dir or ".").glob(f"*/{VERSION}")
     own = sorted({path.parent.name for path in found if is_prepared(path)} - PREPARED.keys())
     own = f"{', '.join(own)} (prepared in {data_dir!r})" if own else ""
-    known = ", ".join(["shapes", *PREPARED, *filter(None, [own])])
+    known = ", ".join(["shapes", "moving_shapes", *PREPARED, *filter(None, [own])])
     raise UserError(
         f"unknown data set {name!r}: choose one of {known}, or prepare a folder of images under "
         "that name (python -m data_pipelines.prepare --help)"
@@ -84,6 +88,7 @@ def refuse_damage(directory):
 def _check_info(info):
     """Raises an error of any kind unless features and metadata are those of a data set of ours."""
     metadata = {"upright": False, "annotation": "", "published_sizes": {}, "remarks": {}}
+    metadata["num_frames"] = {}
     metadata |= info.metadata
     for name, kind in _METADATA.items():
         if type(metadata[name]) is not kind:
@@ -92,6 +97,12 @@ def _check_info(info):
         raise ValueError("num_masks or max_side is out of range in metadata.json")
     expected = {"image", "file_name"}
     expected |= {"mask", "classes", "boxes"} if metadata["num_masks"] else set()
+    if metadata["num_frames"]:
+        expected = {"frames", "masks", "classes", "file_name"}
+        for name, split in info.splits.items():
+            lengths = metadata["num_frames"][name]
+            if len(lengths) != split.num_examples or not all(type(x) is int for x in lengths):
+                raise ValueError(f"num_frames of {name} is wrong in metadata.json")
     if not expected <= set(info.features):
         raise ValueError(f"{', '.join(expected - set(info.features))} missing in features.json")
     empty = [name for name, split in info.splits.items() if split.num_examples < 1]
@@ -111,12 +122,15 @@ class PreparedSplit:
     has no such split and, while reading, for a damaged file or image.
     """
 
+    max_frames = 0  # images
+
     def __init__(self, directory, split, with_masks=True, with_depth=False):
         builder = open_builder(directory)
         if split not in builder.info.splits:
             known = ", ".join(builder.info.splits)
             raise UserError(f"{directory} has no split {split!r}: choose one of {known}")
         metadata, features = builder.info.metadata, builder.info.features
+        self._metadata = metadata
         # The static bound on ground-truth masks (the background is one); 0: there are no masks.
         self.num_masks = metadata["num_masks"]
         self._max_side = metadata["max_side"]  # of the stored images; 0: as published
@@ -135,8 +149,7 @@ class PreparedSplit:
 
     def __getitem__(self, index):
         record = self._read(index)
-        place = f"sample {index} of {self._split}, {self._directory}"
-        name = f"{record['file_name'].decode(errors='replace')} ({place})"
+        name = self._name(index, record)
         remedy = f"delete {self._directory} and prepare the data set again"
         read = decode_upright if self._upright else decode
         sample = {"image": read(record["image"], name, remedy=remedy), "index": int(index)}
@@ -162,6 +175,10 @@ class PreparedSplit:
                 f"delete {self._directory} and prepare the data set again"
             ) from error
         return record
+
+    def _name(self, index, record):
+        place = f"sample {index} of {self._split}, {self._directory}"
+        return f"{record['file_name'].decode(errors='replace')} ({place})"
 
     def _is_consistent(self, sample):
         mask, classes, boxes = (sample[name] for name in ("mask", "classes", "boxes"))

@@ -2,30 +2,54 @@
 
 A source answers for itself: `len(source)`; `source[i]`, a dict of image, index and mask;
 `num_masks`, the static bound on ground-truth masks, background included, 0 where there are none
-(then samples have no mask, and views None in its place); the views that are taken of its samples
-(`training_view`, `evaluation_view`); and `protocol`, a line that says what an evaluation sees.
+(then samples have no mask, and views None in its place); `max_frames`, the static bound on the
+frames of a clip, 0 where samples are images (image and mask of a clip have a leading axis F); the
+views that are taken of its samples (`training_view`, `evaluation_view`); and `protocol`, a line
+that says what an evaluation sees.
 """
 
 import functools
-import types
 
+from data_pipelines.clips import Clips
+from data_pipelines.drawn.moving_shapes import MovingShapes
 from data_pipelines.drawn.shapes import Shapes
 from data_pipelines.records import PreparedSplit, prepared_directory
+from data_pipelines.video_records import PreparedVideos
+
+VIDEOS = ("moving_shapes", "movi_c", "movi_d", "movi_e")
+VIDEOS += (
+    "ytvis_2019",
+    "ytvis_2021",
+    "ytvis_2022",
+    "ytvis_hq",
+)  # data sets whose samples are clips
 
 
-def open_split(data_config, split, with_masks=True):
+def open_split(data_config, split, with_masks=True, whole_videos=True):
     """One split of the configured data set, for random access.
 
-    Read of `data_config`: `name`, `data_dir`, `image_size`, `seed`, `keep_in_memory`. `split`:
-    "train" or "validation"; shapes have "test" too. `with_masks`: whether samples carry a mask.
-    Raises UserError on an unknown data set or split, or a data set that is not prepared.
+    Read of `data_config`: `name`, `data_dir`, `image_size`, `seed`, `keep_in_memory` and, of
+    videos, `clip_frames`. `split`: "train" or "validation"; what is drawn has "test" too.
+    `with_masks`: whether samples carry a mask. `whole_videos`: whether a sample of a video data set
+    is a whole video, or a clip of `clip_frames` frames. Raises UserError on an unknown data set or
+    split, or a data set that is not prepared.
     """
-    if data_config.keep_in_memory:
-        keys = ("name", "data_dir", "image_size", "seed")
-        return _open_in_memory(*(getattr(data_config, key) for key in keys), split, with_masks)
-    if data_config.name == "shapes":
-        return Shapes(split, data_config.image_size, data_config.seed)
-    directory = prepared_directory(data_config.name, data_config.data_dir)
+    is_cut = data_config.name in VIDEOS and not whole_videos
+    clip_frames = data_config.clip_frames if is_cut else 0
+    keys = ("name", "data_dir", "image_size", "seed")
+    values = (getattr(data_config, key) for key in keys)
+    opened = _open_in_memory if data_config.keep_in_memory else _open
+    return opened(*values, split, with_masks, clip_frames)
+
+
+def _open(name, data_dir, image_size, seed, split, with_masks, clip_frames):
+    if name == "shapes":
+        return Shapes(split, image_size, seed)
+    if name == "moving_shapes":
+        return Clips(MovingShapes(split, image_size, seed), clip_frames)
+    directory = prepared_directory(name, data_dir)
+    if name in VIDEOS:
+        return Clips(PreparedVideos(directory, split, with_masks), clip_frames)
     return PreparedSplit(directory, split, with_masks)
 
 
@@ -34,6 +58,7 @@ class InMemory:
 
     def __init__(self, source):
         self.source, self.num_masks, self.samples = source, source.num_masks, {}
+        self.max_frames = source.max_frames
         self.training_view, self.evaluation_view = source.training_view, source.evaluation_view
         self.protocol = source.protocol
 
@@ -48,7 +73,5 @@ class InMemory:
 
 
 @functools.cache  # runs in one process share what they have read
-def _open_in_memory(name, data_dir, image_size, seed, split, with_masks):
-    keys = {"name": name, "data_dir": data_dir, "image_size": image_size, "seed": seed}
-    config = types.SimpleNamespace(**keys, keep_in_memory=False)
-    return InMemory(open_split(config, split, with_masks))
+def _open_in_memory(*values):
+    return InMemory(_open(*values))

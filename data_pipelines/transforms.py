@@ -1,7 +1,8 @@
-"""The training and the evaluation view of an image and its mask.
+"""The training and the evaluation view of an image and its mask, or of a clip.
 
-Images must have three channels: a grey photograph becomes RGB where it is decoded. A mask may be
-None, and stays None. What is cut out of an image is resized, never the whole.
+All frames of a clip, images (F, H, W, 3) and masks (F, H, W), are seen in one view. Images must
+have three channels: a grey photograph becomes RGB where it is decoded. A mask may be None, and
+stays None. What is cut out of an image is resized, never the whole.
 """
 
 import math
@@ -21,7 +22,7 @@ def evaluation_view(image, mask, size=256):
     image: (H, W, 3) uint8; mask: (H, W) uint8 index map, or None, which it stays.
     """
     _check(image, mask)
-    height, width = image.shape[:2]
+    height, width = image.shape[-3:-1]
     side = min(height, width)
     crop = (height - side) // 2, (width - side) // 2, side, side
     return _cut(image, mask, crop, size)
@@ -34,7 +35,7 @@ def training_view(image, mask, rng, size=256, crop_scale=CROP_SCALE, flip=True):
     the largest centred square's; flip: whether it is mirrored left to right with probability 0.5.
     """
     _check(image, mask)
-    crop = random_crop(*image.shape[:2], rng, crop_scale)
+    crop = random_crop(*image.shape[-3:-1], rng, crop_scale)
     mirror = flip and rng.random() < 0.5
     return _cut(image, mask, crop, size, mirror)
 
@@ -64,16 +65,23 @@ def random_crop(height, width, rng, crop_scale=CROP_SCALE):
 
 
 def _check(image, mask):
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f"image must be (H, W, 3) uint8, not {image.shape} {image.dtype}")
-    if mask is not None and (mask.shape != image.shape[:2] or mask.dtype != np.uint8):
+    if image.ndim not in (3, 4) or image.shape[-1] != 3 or image.dtype != np.uint8:
         raise ValueError(
-            f"mask must be {image.shape[:2]} uint8 as its image, not {mask.shape} {mask.dtype}"
+            f"image must be (H, W, 3) or (F, H, W, 3) uint8, not {image.shape} {image.dtype}"
+        )
+    if mask is not None and (mask.shape != image.shape[:-1] or mask.dtype != np.uint8):
+        raise ValueError(
+            f"mask must be {image.shape[:-1]} uint8 as its image, not {mask.shape} {mask.dtype}"
         )
 
 
 def _cut(image, mask, crop, size, mirror=False):
     """Resize the part (top, left, height, width) of an image and its mask to a square."""
+    if image.ndim == 4:
+        masks = [None] * len(image) if mask is None else mask
+        cut = [_cut(*frame, crop, size, mirror) for frame in zip(image, masks, strict=True)]
+        image, masks = zip(*cut, strict=True)
+        return np.stack(image), None if mask is None else np.stack(masks)
     top, left, height, width = crop
     part = slice(top, top + height), slice(left, left + width)
     image = resize_image(image[part], size, mirror)

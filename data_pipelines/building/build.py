@@ -78,4 +78,5 @@ def describe(info):
     masks = f"at most {bound} masks each" if bound else "no masks"
     remarks = metadata.get("remarks", {}).items()
     remarks = ", ".join(f"{what}: {count}" for what, count in remarks if count)
-    return f"{', '.join(counts)} images, {masks}" + (f" ({remarks})" if remarks else "")
+    kind = "videos" if metadata.get("num_frames") else "images"
+    return f"{', '.join(counts)} {kind}, {masks}" + (f" ({remarks})" if remarks else "")

@@ -102,10 +102,13 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             homepage=self.HOMEPAGE,
             license=self.LICENSE,
             citation=self.CITATION,
-            features=record_features(self.IMAGE_FORMAT, self.HAS_MASKS, self.HAS_DEPTH),
+            features=self._features(),
             metadata=tfds.core.MetadataDict(),
             disable_shuffling=True,  # sample i is the publisher's i
         )
+
+    def _features(self):
+        return record_features(self.IMAGE_FORMAT, self.HAS_MASKS, self.HAS_DEPTH)
 
     def _split_generators(self, dl_manager):
         if self.source is None:

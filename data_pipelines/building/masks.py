@@ -58,11 +58,14 @@ def labels_in_view(classes, mask, capacity):
     """Class and box of every object that a view shows: -> (G,) int32, (G, 4) float32.
 
     classes: (n,) int of objects 2, 3, ..; mask: (H, W) uint8, the view's index map; capacity: G, at
-    least n. Class -1 and a zero box for an object that is not seen and for what only fills.
+    least n. Class -1 and a zero box for an object that is not seen and for what only fills. Of a
+    clip, mask (F, H, W), boxes are (F, G, 4), and an object has its class if any frame shows it.
     """
     count = len(classes)
     is_seen = np.bincount(mask.ravel(), minlength=256)[2 : 2 + count] > 0
-    found, boxes = np.full(capacity, -1, np.int32), np.zeros((capacity, 4), np.float32)
+    found = np.full(capacity, -1, np.int32)
+    boxes = np.zeros((*mask.shape[:-2], capacity, 4), np.float32)
     found[:count] = np.where(is_seen, classes, -1)
-    boxes[:count] = boxes_of(mask, count)
+    for frame in np.ndindex(mask.shape[:-2]):  # of an image there is one, ()
+        boxes[frame][:count] = boxes_of(mask[frame], count)
     return found, boxes

@@ -6,6 +6,7 @@ from array_record.python import array_record_module as array_record
 from data_pipelines.building.build import describe
 from data_pipelines.building.masks import boxes_of
 from data_pipelines.records import PreparedSplit, open_builder, refuse_damage
+from data_pipelines.video_records import PreparedVideos
 from dias_jax.errors import UserError
 
 
@@ -18,7 +19,10 @@ def verify(directory):
     with_depth = "depth" in info.features
     largest = min(info.metadata["num_masks"], 1)
     for split in info.splits:
-        source = PreparedSplit(directory, split, with_depth=with_depth)
+        if info.metadata.get("num_frames"):
+            source = PreparedVideos(directory, split)
+        else:
+            source = PreparedSplit(directory, split, with_depth=with_depth)
         _require_all_records(directory, info.splits[split])
         for index in range(len(source)):
             sample = source[index]
@@ -50,13 +54,15 @@ def find_problem(sample):
     """What contradicts itself in a sample of PreparedSplit; None: nothing does."""
     if "mask" not in sample:
         return None
-    mask, boxes = sample["mask"], sample["boxes"]
+    mask, boxes = sample["mask"], sample.get("boxes")  # of a video there are none
     for name in ("mask", "depth"):
-        if name in sample and sample[name].shape != sample["image"].shape[:2]:
+        if name in sample and sample[name].shape != sample["image"].shape[:-1]:
             return f"has {name} and image of different size"
     num_objects = len(sample["classes"])
     if set(np.unique(mask[mask > 1])) != set(range(2, 2 + num_objects)):
         return f"has other masks than its {num_objects} objects"
+    if boxes is None:
+        return None
     if boxes.shape != (num_objects, 4) or (boxes != boxes_of(mask, num_objects)).any():
         return "has boxes that do not surround its masks"
     return None

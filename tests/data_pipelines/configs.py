@@ -8,6 +8,7 @@ def data_config(name, data_dir, image_size):
         name=name,
         data_dir=str(data_dir),
         image_size=image_size,
+        clip_frames=5,
         crop_scale=(0.75, 1.0),
         flip=True,
         seed=0,

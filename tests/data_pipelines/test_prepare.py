@@ -156,7 +156,7 @@ def test_own_images_by_name(coco, tmp_path):
                 ["prepare", "first", f"--data_dir={tmp_path}", "--verify"], takes_words=True
             )
         )
-    with pytest.raises(UserError, match=r"'third'.*clevrtex, first, second \(prepared in "):
+    with pytest.raises(UserError, match=r"'third'.*ytvis_hq, first, second \(prepared in "):
         prepared_directory("third", tmp_path)
 
 
