@@ -28,6 +28,7 @@ from dias_jax.models.video_output import VideoOutput
 from dias_jax.pretrained.tensors import Entry, linear, norm, to_jax
 
 FORWARD = 5e-6
+TRANSITION = 1e-6  # one layer; its inputs vary so much that a wrong epsilon shows as 3e-6 only
 GRADIENT = 2e-5  # backward passes sum over more terms
 OPTIMIZED = 1e-4  # Adam turns rounding of small gradients into differences of parameters
 # A shift of all queries alike moves no softmax over slots: this gradient is zero but for rounding.
@@ -129,7 +130,7 @@ def test_transition(arm, golden, request):
     apply = jax.jit(model.transition.apply)
     for frame in range(1, slots.shape[1]):
         query = apply(params, past_of(golden, slots, frame))
-        check(query, queries[:, frame - 1], FORWARD, f"frame {frame}")
+        check(query, queries[:, frame - 1], TRANSITION, f"frame {frame}")
 
 
 @pytest.mark.slow
