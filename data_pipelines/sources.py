@@ -15,14 +15,11 @@ from data_pipelines.drawn.moving_shapes import MovingShapes
 from data_pipelines.drawn.shapes import Shapes
 from data_pipelines.records import PreparedSplit, prepared_directory
 from data_pipelines.video_records import PreparedVideos
+from dias_jax.errors import UserError
 
+# Data sets whose samples are videos, or clips of them.
 VIDEOS = ("moving_shapes", "movi_c", "movi_d", "movi_e")
-VIDEOS += (
-    "ytvis_2019",
-    "ytvis_2021",
-    "ytvis_2022",
-    "ytvis_hq",
-)  # data sets whose samples are clips
+VIDEOS += ("ytvis_2019", "ytvis_2021", "ytvis_2022", "ytvis_hq")
 
 
 def open_split(data_config, split, with_masks=True, whole_videos=True):
@@ -51,6 +48,14 @@ def _open(name, data_dir, image_size, seed, split, with_masks, clip_frames):
     if name in VIDEOS:
         return Clips(PreparedVideos(directory, split, with_masks), clip_frames)
     return PreparedSplit(directory, split, with_masks)
+
+
+def check_is_of_images(data_config):
+    """Raise UserError where `data_config` names a data set of videos."""
+    if data_config.name in VIDEOS:
+        raise UserError(
+            f"config.data.name={data_config.name}: videos, and this model is one of images"
+        )
 
 
 class InMemory:

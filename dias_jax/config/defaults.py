@@ -35,6 +35,7 @@ KEYS = {
     "data.image_size": Key(256, "pixels, square", at_least=1),
     "data.crop_scale": Key((0.75, 1.0), "area of a training crop / the largest square's", 0, 1),
     "data.flip": Key(True, "mirror half of the training views"),
+    "data.clip_frames": Key(6, "F, of a training clip; of videos only", at_least=1),
     "data.seed": Key(0, "of data sets that are drawn", at_least=0),
     "data.skip_damaged": Key(True, "the next readable training sample replaces a damaged one"),
     "data.threads": Key(4, "that read and decode, per host", at_least=0),

@@ -5,7 +5,7 @@ import functools
 import jax
 
 from data_pipelines import pipeline
-from data_pipelines.sources import open_split
+from data_pipelines.sources import check_is_of_images, open_split
 from dias_jax import devices
 from dias_jax.config.checks import check_config
 from dias_jax.evaluation.split import (
@@ -38,6 +38,7 @@ class Discovery:
 
     def __init__(self, config):
         check_config(config)
+        check_is_of_images(config.data)
         devices.check_batch_size(config.batch_size, "batch_size", config.accumulation)
         self.config = config
         source = open_split(config.data, config.evaluation.split)
