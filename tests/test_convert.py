@@ -49,6 +49,7 @@ def assert_close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=ROUNDING * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_there_and_back_is_the_identity(config, tmp_path):
     import_checkpoint(CHECKPOINT, tmp_path / "run", config, UNTOLD)
     files = {path.name for path in (tmp_path / "run").iterdir()}
@@ -219,6 +220,7 @@ def test_backbone_weights_inside_a_work_directory_move_with_it(config, tmp_path)
         assert load_config(moved).model.backbone.weights == str(expected)
 
 
+@pytest.mark.slow
 def test_the_command(run_module, tmp_path):
     result = run_module(
         "dias_jax.convert",

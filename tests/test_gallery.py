@@ -84,6 +84,7 @@ def test_where_nothing_can_be_written(trained, tmp_path, monkeypatch, out):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_poster_and_page_show_every_slot(trained, tmp_path):
     picture, page = write_gallery(trained, "test", tmp_path / "out", count=3, poster=2)
     poster = np.asarray(Image.open(picture))

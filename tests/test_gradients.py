@@ -15,6 +15,7 @@ from experiments.studies import gradients
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
+@pytest.mark.slow
 def test_norms_are_those_of_the_parts_of_the_loss(tiny_config):
     tiny_config.loss.distillation_weight = 0.5
     task = Discovery(tiny_config)

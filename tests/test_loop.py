@@ -58,6 +58,7 @@ def test_a_run_leaves_what_it_promises(tiny_config, tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["model"]["num_slots"] == 4
 
 
+@pytest.mark.slow
 def test_damaged_samples_are_replaced_counted_and_reported(
     tiny_config, tmp_path, monkeypatch, caplog
 ):
@@ -99,6 +100,7 @@ def test_interrupted_and_continued_equals_uninterrupted(tiny_config, tmp_path, m
     assert metrics_of(tmp_path / "parts")[-1] == metrics_of(tmp_path / "whole")[-1]
 
 
+@pytest.mark.slow
 def test_the_best_and_the_latest_two_are_kept(tiny_config, tmp_path, monkeypatch):
     scores = iter([3.0, 9.0, 5.0, 4.0])
     monkeypatch.setattr(Discovery, "quality", lambda self, metrics: next(scores))
@@ -111,6 +113,7 @@ def test_the_best_and_the_latest_two_are_kept(tiny_config, tmp_path, monkeypatch
     assert open_run(tmp_path, tiny_config, "latest").step == 4
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(tiny_config, tmp_path):
     train(tiny_config, tmp_path)
     before = metrics_of(tmp_path)
@@ -163,6 +166,7 @@ def test_too_many_skipped_steps_stop_the_run_with_what_is_needed_to_look(
     assert diverged.step == 6
 
 
+@pytest.mark.slow
 def test_another_schedule_needs_to_be_allowed_and_is_recorded(tiny_config, tmp_path):
     train(tiny_config, tmp_path)
     tiny_config.steps, tiny_config.optimizer.learning_rate = 7, 1e-4
@@ -185,6 +189,7 @@ def test_one_run_per_work_directory(tiny_config, tmp_path):
     train(tiny_config, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_leaves_no_run_behind(tiny_config, tmp_path, monkeypatch):
     def failing(*arguments):
         def step(state, batch, rng):

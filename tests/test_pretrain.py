@@ -39,6 +39,7 @@ def test_features_that_tell_the_place_are_punished():
     assert pretrain.spread_penalty(0 * content, places, 16) > 0.9
 
 
+@pytest.mark.slow
 def test_only_hidden_patches_are_drawn_and_the_transformer_learns():
     model = pretrain.MaskedAutoencoder(TRANSFORMER)
     images = jax.random.normal(jax.random.key(0), (3, 16, 16, 3))

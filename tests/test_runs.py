@@ -33,6 +33,7 @@ def test_a_gaussian_for_each_slot_fixes_their_number(tiny_config, tmp_path):
         open_run(tmp_path, tiny_config)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_is_no_result(tiny_config, tmp_path, monkeypatch):
     read = pipeline.train_batches
 
@@ -47,6 +48,7 @@ def test_a_run_that_was_stopped_is_no_result(tiny_config, tmp_path, monkeypatch)
         train_model(tiny_config, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_by_the_name_of_its_work_directory(tiny_config, tmp_path):
     trained = train_model(tiny_config, tmp_path)
     model, variables = load(tmp_path)
@@ -63,6 +65,7 @@ def test_a_model_is_loaded_by_the_name_of_its_work_directory(tiny_config, tmp_pa
         load(tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_work_directories_of_before_still_open_and_continue(tmp_path):
     """OLD was stopped at step 4 of 6 by an earlier version, which also ran WHOLE to the end."""
     shutil.copytree(OLD, tmp_path / "run")

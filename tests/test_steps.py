@@ -65,6 +65,7 @@ def test_order_in_the_batch_does_not_matter(parts):
     chex.assert_trees_all_close(*metrics, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_accumulation_equals_one_batch(parts):
     state, model, _, batch = parts
     optimizer = optax.sgd(1.0)  # linear in the gradient, so that a factor would show
@@ -88,6 +89,7 @@ def test_nothing_recompiles_and_the_backbone_stays(parts, monkeypatch):
     chex.assert_trees_all_equal(before, jax.device_get(state.backbone))
 
 
+@pytest.mark.slow
 def test_learning_lowers_the_loss(parts):
     state, model, _, batch = parts
     optimizer = optax.adam(1e-3)
@@ -140,6 +142,7 @@ def test_training_reports_what_the_reduction_does(parts):
         assert 0 <= metrics["smallest_distance"] <= metrics["median_distance"] <= 2
 
 
+@pytest.mark.slow
 def test_sweep_over_thresholds_agrees_with_evaluation(parts, monkeypatch):
     state, model, _, batch = parts
     masks = np.random.default_rng(0).integers(1, 4, (8, 32, 32)).astype(np.uint8)

@@ -109,6 +109,7 @@ def test_the_released_ari_of_few_pixels_is_right():
     np.testing.assert_allclose(found, metrics.ari_of(counts)[0], atol=EXACT)
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing():
     pred, true = random_maps()
     valid = np.array([[True, True, False, False], [True] * 4, [False] * 4])

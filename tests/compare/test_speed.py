@@ -81,6 +81,7 @@ def test_a_process_that_was_ended_is_reported_in_one_line():
         measure_peak("ours", "training", Fatal(), "float32", 7)
 
 
+@pytest.mark.slow
 @needs_linux
 def test_ours_is_measured_in_a_process_of_its_own():
     peak = measure_peak("ours", "evaluation", Pair(None, "tiny", 0), "float32", 2)

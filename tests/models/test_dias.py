@@ -83,6 +83,7 @@ def test_random_numbers_belong_to_the_sample_not_to_its_place(case):
     assert np.abs(other.slots - whole.slots).max() > 0.01
 
 
+@pytest.mark.slow
 def test_everything_sampled_can_be_handed_in(case):
     model, variables, images = case
     given = {
@@ -103,6 +104,7 @@ def test_everything_sampled_can_be_handed_in(case):
     chex.assert_trees_all_close(as_one, by_name, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluation_may_hide_all_tokens(case):
     model, variables, images = case
     blind = model.clone(evaluation_sees_tokens=False)
@@ -115,6 +117,7 @@ def test_evaluation_may_hide_all_tokens(case):
     assert np.abs(seeing.reconstruction - output.reconstruction).max() > 0
 
 
+@pytest.mark.slow
 def test_raster_order_shows_tokens_row_by_row(case):
     model, variables, images = case
     raster = model.clone(raster_order=True, uniform_probability=0.0, fixed_visible=6)

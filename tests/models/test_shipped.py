@@ -46,6 +46,7 @@ def test_a_shipped_checkpoint_is_small_and_documented(name):
     assert json.loads(config.to_json()) == json.loads(expected.to_json())
 
 
+@pytest.mark.slow
 def test_the_embedded_default_ships():
     model, variables = load("shapes")
     size = shipped.shipped_config("shapes").data.image_size
@@ -54,6 +55,7 @@ def test_the_embedded_default_ships():
     assert np.isfinite(output.slots).all()
 
 
+@pytest.mark.slow
 def test_commands_use_it_when_no_run_is_named(run_module, tmp_path):
     image, _ = shapes.render(0, "test", 60)
     Image.fromarray(image).save(tmp_path / "scene.png")

@@ -40,6 +40,7 @@ def test_cells_have_to_fill_the_grid():
         sample_places(jax.random.split(jax.random.key(0), 1), 4, 6, 3)
 
 
+@pytest.mark.slow
 def test_training_sees_a_quarter_and_evaluation_everything(tiny_config):
     images = jax.random.normal(jax.random.key(1), (3, 32, 32, 3))
     whole = build(tiny_config.model)

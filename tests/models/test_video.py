@@ -141,6 +141,7 @@ def test_without_reduction_its_time_does_not_matter(config, reduce_at):
         chex.assert_trees_all_close(other, expected, rtol=1e-5, atol=5e-6)
 
 
+@pytest.mark.slow
 def test_merged_slots_stay_nothing(config):
     model, variables = start(config, reinit=Reinit(1e-5, num_iterations=1))
     slots = twins()
@@ -174,6 +175,7 @@ def test_permuted_slots_permute_the_result(config, transition):
         chex.assert_trees_all_close(after, before[:, :, order], **CLOSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduce_at", ["first", slow("every")])
 def test_slices_of_a_stream_are_one_pass(config, reduce_at):
     model, variables = start(config, reinit=SOME, reduce_at=reduce_at)
