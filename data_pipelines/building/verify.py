@@ -23,7 +23,6 @@ def verify(directory):
             source = PreparedVideos(directory, split)
         else:
             source = PreparedSplit(directory, split, with_depth=with_depth)
-        _require_all_records(directory, info.splits[split])
         for index in range(len(source)):
             sample = source[index]
             problem = find_problem(sample)
@@ -34,6 +33,7 @@ def verify(directory):
                 )
             if "mask" in sample:
                 largest = max(largest, int(sample["mask"].max()))
+        _require_all_records(directory, info.splits[split])
     if largest != info.metadata["num_masks"]:
         raise UserError(
             f"{directory} has up to {largest} masks an image but records "
