@@ -23,8 +23,8 @@ SHARED = pathlib.Path(os.environ.get("DIAS_JAX_SHARED", REPOSITORY.parent / "sha
 
 
 def pytest_collection_modifyitems(items):
-    """The longest test comes first, so that one process does not wait for the other at the end."""
-    items.sort(key=lambda item: item.path.name != "test_notebook.py")
+    """The longest tests come first, so that one process does not wait for the other at the end."""
+    items.sort(key=lambda item: item.path.name not in ("test_elastic.py", "test_notebook.py"))
 
 
 tiny_config = pytest.fixture(make_tiny_config, name="tiny_config")
