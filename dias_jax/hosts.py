@@ -15,7 +15,7 @@ import threading
 
 import jax
 
-from dias_jax.errors import Stopped, UserError
+from dias_jax.errors import Stopped, UserError, reason
 
 SILENCE = 30  # seconds without a sign of life after which a host is gone (JAX 0.6: always 100)
 PATIENCE = 15  # seconds that a host which failed waits for the others to end with it
@@ -80,14 +80,13 @@ def check(coordinator, num_hosts, host, timeout):
 
 def describe_failure(coordinator, error):
     """One line for an exception while joining."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     if coordinator == "auto":
         return (
-            f"--coordinator=auto finds no cluster ({lines[0]}): it knows TPU pods, Slurm, Open MPI "
-            "and, with the package kubernetes, Kubernetes; elsewhere give ADDRESS:PORT of host 0, "
-            "--num_hosts and --host"
+            f"--coordinator=auto finds no cluster ({reason(error)}): it knows TPU pods, Slurm, "
+            "Open MPI and, with the package kubernetes, Kubernetes; elsewhere give ADDRESS:PORT "
+            "of host 0, --num_hosts and --host"
         )
-    return f"--coordinator={coordinator} ({lines[0]}): is the port free on host 0?"
+    return f"--coordinator={coordinator} ({reason(error)}): is the port free on host 0?"
 
 
 @contextlib.contextmanager
