@@ -23,7 +23,6 @@ class Clips:
     def __init__(self, videos, clip_frames=0):
         self.videos, self.num_masks = videos, videos.num_masks
         self.training_view, self.evaluation_view = videos.training_view, videos.evaluation_view
-        self.protocol = videos.protocol
         self.max_frames = clip_frames or videos.max_frames
         self.windows = [
             (video, min(start, length - (clip_frames or length)))
@@ -40,6 +39,12 @@ class Clips:
 
     def __len__(self):
         return len(self.windows)
+
+    def protocol(self, size):
+        """One line that says what an evaluation at `size` pixels sees."""
+        cut = f"windows of {self.clip_frames} frames, the last of a video shifted back, shorter "
+        what = f"{cut}videos left out" if self.clip_frames else "whole videos"
+        return f"{what}, {self.videos.protocol(size)}"
 
     def __getitem__(self, index):
         video, start = self.windows[int(index)]

@@ -31,7 +31,9 @@ from data_pipelines.sources import open_split
 from dias_jax.errors import UserError
 
 
-def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num_threads=None):
+def train_batches(
+    data_config, batch_size, seed, start_step=0, shard=(0, 1), num_threads=None, with_boxes=False
+):
     """An endless iterator over training batches, as dicts.
 
     Every epoch is shuffled anew. A batch may span the end of an epoch: nothing is left out.
@@ -40,11 +42,12 @@ def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num
     over all hosts; seed: decides order and views; start_step: number of the first batch, the same
     as skipping that many; shard: this host's number and the number of hosts, whose parts of batch k
     together hold the same samples in the same views as batch k of a single host; num_threads:
-    readers, None: one for each processor core, at most 16. Raises UserError when there are fewer
+    readers, None: one for each processor core, at most 16; with_boxes: of videos, whether there are
+    "boxes" float32 (B, G, 4) of the objects that the clip's first frame shows, as above. Raises UserError when there are fewer
     samples than a batch or the hosts do not divide it, and while iterating for a damaged sample,
     which it names, unless that is replaced.
     """
-    source = open_split(data_config, "train", with_masks=False, whole_videos=False)
+    source = open_split(data_config, "train", with_boxes, data_config.clip_frames)
     if len(source) < batch_size:
         raise UserError(
             f"a batch of {batch_size} is larger than the training split of {len(source)} samples: "
@@ -53,22 +56,26 @@ def train_batches(data_config, batch_size, seed, start_step=0, shard=(0, 1), num
     samples = ReadableSamples(source, MAX_NEIGHBOURS if data_config.skip_damaged else 0)
     local_size = _local_batch_size(batch_size, shard)
     host, num_hosts = shard
-    view = functools.partial(_training_sample, source=source, data_config=data_config)
+    view = functools.partial(
+        _training_sample, source=source, data_config=data_config, with_boxes=with_boxes
+    )
     # The random view comes before the host's share is taken: its key is the global position.
     samples = grain.MapDataset.source(samples).seed(seed).shuffle().repeat().random_map(view)
     samples = samples[start_step * batch_size + host :: num_hosts]
     return _read(samples, local_size, num_threads)
 
 
-def evaluation_batches(data_config, split, batch_size, shard=(0, 1), limit=0, num_threads=None):
+def evaluation_batches(
+    data_config, split, batch_size, shard=(0, 1), limit=0, num_threads=None, clip_frames=0
+):
     """An iterator over a split, each sample once over all hosts.
 
     All hosts get the same number of batches of the same shape. What fills the last one repeats the
-    last sample and has valid = False. limit: only the first so many samples, 0: all; the others as
-    in `train_batches`. Raises UserError when the hosts do not divide the batch, and while iterating
+    last sample and has valid = False. limit: only the first so many samples, 0: all; clip_frames:
+    of videos, windows of so many frames instead of whole ones; the others as in `train_batches`. Raises UserError when the hosts do not divide the batch, and while iterating
     for a damaged image.
     """
-    source = open_split(data_config, split)
+    source = open_split(data_config, split, clip_frames=clip_frames)
     local_size = _local_batch_size(batch_size, shard)
     host, num_hosts = shard
     num_samples = min(limit or len(source), len(source))
@@ -80,10 +87,14 @@ def evaluation_batches(data_config, split, batch_size, shard=(0, 1), limit=0, nu
     return _read(samples, local_size, num_threads)
 
 
-def _training_sample(sample, rng, source, data_config):
-    image, _ = source.training_view(sample, rng, data_config)
+def _training_sample(sample, rng, source, data_config, with_boxes):
+    image, mask = source.training_view(sample, rng, data_config)
     index, replaced = np.int32(sample["index"]), np.bool_(sample["replaced"])
-    return {"image": image, "index": index, "replaced": replaced}
+    view = {"image": image, "index": index, "replaced": replaced}
+    if with_boxes:
+        capacity = source.num_masks - 1
+        view["boxes"] = labels_in_view(sample["classes"], mask[0], capacity)[1]
+    return view
 
 
 def _evaluation_sample(position, source, num_samples, data_config):

@@ -22,17 +22,15 @@ VIDEOS = ("moving_shapes", "movi_c", "movi_d", "movi_e")
 VIDEOS += ("ytvis_2019", "ytvis_2021", "ytvis_2022", "ytvis_hq")
 
 
-def open_split(data_config, split, with_masks=True, whole_videos=True):
+def open_split(data_config, split, with_masks=True, clip_frames=0):
     """One split of the configured data set, for random access.
 
-    Read of `data_config`: `name`, `data_dir`, `image_size`, `seed`, `keep_in_memory` and, of
-    videos, `clip_frames`. `split`: "train" or "validation"; what is drawn has "test" too.
-    `with_masks`: whether samples carry a mask. `whole_videos`: whether a sample of a video data set
-    is a whole video, or a clip of `clip_frames` frames. Raises UserError on an unknown data set or
-    split, or a data set that is not prepared.
+    Read of `data_config`: `name`, `data_dir`, `image_size`, `seed` and `keep_in_memory`. `split`:
+    "train" or "validation"; what is drawn has "test" too. `with_masks`: whether samples carry a
+    mask. `clip_frames`: how many frames a sample of a video data set has, 0: it is a whole video.
+    Raises UserError on an unknown data set or split, or a data set that is not prepared.
     """
-    is_cut = data_config.name in VIDEOS and not whole_videos
-    clip_frames = data_config.clip_frames if is_cut else 0
+    clip_frames = clip_frames if data_config.name in VIDEOS else 0
     keys = ("name", "data_dir", "image_size", "seed")
     values = (getattr(data_config, key) for key in keys)
     opened = _open_in_memory if data_config.keep_in_memory else _open
@@ -50,11 +48,13 @@ def _open(name, data_dir, image_size, seed, split, with_masks, clip_frames):
     return PreparedSplit(directory, split, with_masks)
 
 
-def check_is_of_images(data_config):
-    """Raise UserError where `data_config` names a data set of videos."""
-    if data_config.name in VIDEOS:
+def check_kind(data_config, kind):
+    """Raise UserError unless `data_config` names a data set of `kind`, "image" or "video"."""
+    kind_of_data = "video" if data_config.name in VIDEOS else "image"
+    if kind_of_data != kind:
         raise UserError(
-            f"config.data.name={data_config.name}: videos, and this model is one of images"
+            f"config.data.name={data_config.name}: {kind_of_data}s, and this model is one of "
+            f'{kind}s: take other data, or start from config.model.kind="{kind_of_data}"'
         )
 
 

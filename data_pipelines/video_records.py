@@ -42,7 +42,3 @@ class PreparedVideos(PreparedSplit):
             if sample["mask"].shape != sample["image"].shape[:-1] or not is_small:
                 raise UserError(f"{name} contradicts its masks or their number: {remedy}")
         return sample
-
-    def protocol(self, size):
-        """One line that says what an evaluation at `size` pixels sees."""
-        return f"whole videos, {super().protocol(size)}"

@@ -17,7 +17,7 @@ from dias_jax.config.experiments import define_config_flag
 from dias_jax.errors import UserError
 from dias_jax.runs.checkpoints import latest_step
 from dias_jax.runs.config_file import holds_config, load_config
-from dias_jax.tasks.discovery import Discovery
+from dias_jax.tasks.of_config import task_of
 from dias_jax.training.loop import finish
 
 WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run; continued where it exists")
@@ -51,7 +51,7 @@ def main(arguments):
     hosts.join(COORDINATOR.value, NUM_HOSTS.value, HOST.value, JOIN_TIMEOUT.value)
     devices.warn_of_unused_gpu()
     with hosts.together(lambda: f"start all again to continue from step {latest_step(workdir)}"):
-        finish(Discovery(config), config, workdir, ALLOW_CHANGE.value)
+        finish(task_of(config), config, workdir, ALLOW_CHANGE.value)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from dias_jax import losses
+from dias_jax.models.inputs import first_boxes, normalize, random_streams
 from dias_jax.models.reduction import unit
 
 MASKED_LOGIT = -1e9  # finite, because there may be nothing else
@@ -41,6 +42,61 @@ def self_distillation(output, form="released", teacher="first", axis_name=None):
         of_later = losses.self_distillation_per_sample(later, form, output.took_part[:, 1:])
         values = jnp.concatenate([values, of_later], axis=1)
     return mean_over(values, output.frame_valid[:, : values.shape[1]], axis_name)
+
+
+def video_objective(
+    model,
+    variables,
+    batch,
+    rng,
+    step,
+    *,
+    distillation_weight,
+    reduce_probability,
+    distillation="released",
+    teacher="first",
+    contrast_weight=0.0,
+    contrast_temperature=0.1,
+    similarity_weight=0.0,
+    similarity_temperature=1.0,
+    axis_name=None,
+):
+    """The training loss of DIAS on videos: -> loss, {name: scalar}, VideoOutput.
+
+    As `dias_objective`, with "image" (B, F, H, W, 3), and "boxes" (B, G, 4) where slots start from
+    those of the first frame. Terms of weight 0 are not computed.
+    """
+    weight, probability = distillation_weight(step), reduce_probability(step)
+    output = model.apply(
+        variables,
+        normalize(batch["image"]),
+        train=True,
+        draws=batch.get("draws"),
+        sample_index=batch["index"],
+        reduce_probability=probability,
+        boxes=box_input(model, batch),
+        rngs=random_streams(rng),
+    )
+    error = reconstruction(output, axis_name)
+    distilled = self_distillation(output, distillation, teacher, axis_name)
+    values = {"loss": error + weight * distilled, "reconstruction": error}
+    values |= {"distillation": distilled, "distillation_weight": weight}
+    values["reduce_probability"] = probability
+    if contrast_weight:
+        values["contrast"] = slot_contrast(output, contrast_temperature, axis_name)
+        values["loss"] += contrast_weight * values["contrast"]
+    if similarity_weight:
+        values["similarity"] = time_similarity(output, similarity_temperature, axis_name)
+        values["loss"] += similarity_weight * values["similarity"]
+    return values["loss"], values, output
+
+
+def box_input(model, batch):
+    """What a model that starts from boxes gets of a batch's: (B, S, 4); another model: None."""
+    if not model.starts_from_boxes:
+        return None
+    boxes = batch["boxes"] if batch["boxes"].ndim == 3 else batch["boxes"][:, 0]
+    return first_boxes(boxes, model.initializer.num_slots, batch["image"].shape[-2])
 
 
 def slot_contrast(output, temperature=0.1, axis_name=None):

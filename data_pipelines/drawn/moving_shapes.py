@@ -76,7 +76,7 @@ class MovingShapes:
 
     def protocol(self, size):
         """One line that says what an evaluation at `size` pixels sees."""
-        return f"whole videos of {NUM_FRAMES} frames drawn at {size}, background counted"
+        return f"{NUM_FRAMES} frames a video drawn at {size}, background counted"
 
 
 def render(index, split, size=128, seed=0, times=range(NUM_FRAMES)):

@@ -41,6 +41,11 @@ KEYS = {
     "data.threads": Key(4, "that read and decode, per host", at_least=0),
     "data.keep_in_memory": Key(False, "samples once read; all scenes of shapes take 2 GB"),
     # Model.
+    "model.kind": Key(
+        "image",
+        "of images, or of videos: then what begins with model.video counts too",
+        choices=("image", "video"),
+    ),
     "model.dtype": Key(
         "float32",
         "of computation; parameters stay float32",
@@ -90,8 +95,8 @@ KEYS = {
     # Of a video model, beside all of the above.
     "model.video.transition": Key(
         "encoder",
-        "from frame to frame: a layer over the latest slots, or RandSF.Q's over random past frames",
-        choices=("encoder", "random_past"),
+        "from frame to frame: a layer over the latest slots, RandSF.Q's over random past frames, none",
+        choices=("encoder", "random_past", "identity"),
     ),
     "model.video.transition_heads": Key(4, "of its attention", at_least=1),
     "model.video.dropout": Key(0.1, "in it; RandSF.Q has 0.5", 0, 0.99),
@@ -117,6 +122,13 @@ KEYS = {
         choices=("first", "last"),
     ),
     "loss.distillation_weight": Key(1.0, "reached by half a cosine from 0; 0: off", at_least=0),
+    # Of videos, beside these.
+    "loss.contrast_weight": Key(0.0, "of slots against those of the frame before; 0: off", 0),
+    "loss.contrast_temperature": Key(0.1, "that divides their cosines", 1e-6),
+    "loss.similarity_weight": Key(
+        0.0, "of where tokens go next; 0: off, else model.video.predicts_similarity", 0
+    ),
+    "loss.similarity_temperature": Key(1.0, "that divides the cosines of features", 1e-6),
     # Optimiser.
     "optimizer.learning_rate": Key(
         2e-4, "peak of Adam's; in proportion to the batch size", at_least=0
@@ -132,6 +144,9 @@ KEYS = {
     "evaluation.split": Key("validation", "split to evaluate on"),
     "evaluation.batch_size": Key(32, "over all devices and hosts", at_least=1),
     "evaluation.limit": Key(0, "evaluate on the first so many samples; 0: all", at_least=0),
+    "evaluation.clip_frames": Key(
+        0, "of videos: windows of so many frames, shorter videos are left out; 0: whole videos", 0
+    ),
     "evaluation.masks": Key(
         "decoder",
         "whose masks are shown, and decide the best checkpoint",

@@ -4,7 +4,6 @@ All its published revisions write the same names and shapes.
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
@@ -121,15 +120,12 @@ def check_heads(heads, width, argument):
         raise UserError(f"{argument}={heads} does not divide the width {width}: give another")
 
 
-def variable_shapes(model, batch_shape=(1,), **inputs):
-    """What variables a model has: {"params", "backbone"} of shapes.
-
-    `batch_shape`: axes before an image's. `inputs`: what the model needs besides images.
-    """
+def variable_shapes(model):
+    """What variables a model has: {"params", "backbone"} of shapes."""
     patch, num_tokens = model.backbone.patch_size, model.decoder.num_tokens
-    images = jnp.zeros((*batch_shape, patch, num_tokens * patch, 3))  # any of so many patches
+    inputs = model.smallest_inputs(patch, num_tokens * patch)  # any image of so many patches
     keys = dict.fromkeys(("params", "slots", "decoder"), jax.random.key(0))
-    return jax.eval_shape(model.clone(input_scale=1.0).init, keys, images, **inputs)
+    return jax.eval_shape(model.clone(input_scale=1.0).init, keys, **inputs)
 
 
 def torch_shapes(entries, variables):

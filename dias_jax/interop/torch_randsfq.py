@@ -1,7 +1,5 @@
 """Checkpoints of RandSF.Q, the PyTorch reference's video model."""
 
-import jax.numpy as jnp
-
 from dias_jax.interop.torch_dias import (
     HIDDEN,
     LAYERS,
@@ -76,7 +74,6 @@ def load_torch_randsfq(path, num_slots=7, backbone_heads=6, decoder_heads=4, tra
         **read_parts(tensors, transformer, decoder_heads, path),
     )
     entries = model_entries(count_layers(tensors, LAYERS), has_boxes, has_readout)
-    boxes = jnp.zeros((1, num_slots, 4)) if has_boxes else None
-    shapes = variable_shapes(model, (1, 1), boxes=boxes)
+    shapes = variable_shapes(model)
     check_shapes(shapes_of(tensors), torch_shapes(entries, shapes), path)
     return model, {"params": to_jax(entries, tensors, path), "backbone": {"params": backbone}}

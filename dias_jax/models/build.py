@@ -12,7 +12,7 @@ from dias_jax.models.dias import DIAS, Reinit
 from dias_jax.models.initializer import BoxInitializer, SeparateGaussian, SharedGaussian
 from dias_jax.models.patch_colours import PatchColours
 from dias_jax.models.projector import Projector
-from dias_jax.models.transition import EncoderTransition, RandomPastTransition
+from dias_jax.models.transition import EncoderTransition, IdentityTransition, RandomPastTransition
 from dias_jax.models.video import VideoDIAS
 
 # Published DINOv2 sizes: width, depth, heads.
@@ -61,10 +61,16 @@ def build_backbone(config):
 
 
 def build(config):
-    """DIAS from the `model` section of an experiment's config (`dias_jax.config.defaults`).
+    """DIAS or VideoDIAS from the `model` section of a config (`dias_jax.config.defaults`).
 
-    Raises UserError on an unknown name.
+    Raises UserError on an unknown name and on what does not go together.
     """
+    kinds = {"image": build_image, "video": build_video}
+    return choose(kinds, config.kind, "model.kind")(config)
+
+
+def build_image(config):
+    """DIAS from the `model` section, whatever its kind."""
     dtype = choose(DTYPES, config.dtype, "model.dtype")
     initializer = choose(INITIALIZERS, config.initializer, "model.initializer")
     width, backbone = config.slot_width, build_backbone(config)
@@ -101,6 +107,8 @@ def build(config):
 def build_transition(config):
     """The transition between frames of the `model` section."""
     video, dtype = config.video, choose(DTYPES, config.dtype, "model.dtype")
+    if video.transition == "identity":
+        return IdentityTransition()
     if config.slot_width % video.transition_heads:
         raise UserError(
             f"config.model.video.transition_heads={video.transition_heads} does not divide the "
@@ -113,11 +121,8 @@ def build_transition(config):
 
 
 def build_video(config):
-    """VideoDIAS from the `model` section: the parts of `build`, and what `model.video` says.
-
-    Raises UserError on an unknown name and on what does not go together.
-    """
-    image, video = build(config), config.video
+    """VideoDIAS from the `model` section, whatever its kind: an image's parts, and `model.video`."""
+    image, video = build_image(config), config.video
     names = {field.name for field in dataclasses.fields(DIAS)} - {"name", "parent"}
     parts = {name: getattr(image, name) for name in names}
     if video.boxes:

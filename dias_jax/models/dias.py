@@ -118,6 +118,10 @@ class DIAS(nn.Module):
         )
         return self.finish(first)
 
+    def smallest_inputs(self, height, width):
+        """A batch of one image, {name of an argument: zeros}."""
+        return {"images": jnp.zeros((1, height, width, 3))}
+
     def first_aggregation(
         self,
         images,

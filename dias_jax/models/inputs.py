@@ -21,11 +21,20 @@ def random_streams(key):
     return streams | {"dropout": jax.random.fold_in(key, 3)}
 
 
-def initialize(model, key, image_size, batch_shape=(1,), **inputs):
-    """Random variables {"params", "backbone"} of a model for square images of that many pixels.
-
-    `batch_shape`: axes before an image's, (1, 1) for a video model. `inputs`: what else it needs.
-    """
-    images = jnp.zeros((*batch_shape, image_size, image_size, 3))
+def initialize(model, key, image_size):
+    """Random variables {"params", "backbone"} of a model for square images of that many pixels."""
     streams = dict(zip(("params", "slots", "decoder"), jax.random.split(key, 3)))
-    return model.init(streams, images, train=True, **inputs)
+    return model.init(streams, train=True, **model.smallest_inputs(image_size, image_size))
+
+
+def first_boxes(boxes, num_slots, size):
+    """Boxes of the things on a clip's first frame, as slots start from them.
+
+    boxes (B, G, 4), left, top, right and bottom edge in sides of a frame of `size` pixels, zeros
+    where there is none, G at most `num_slots` -> (B, S, 4), zeros for the slots without a box.
+    Right and bottom become the places of the last pixels. Released code, but that it has as many
+    slots as the largest sample of a batch has things.
+    """
+    last = boxes - jnp.array([0, 0, 1, 1]) / size
+    boxes = jnp.where(boxes.any(-1, keepdims=True), last, 0)
+    return jnp.pad(boxes, ((0, 0), (0, num_slots - boxes.shape[1]), (0, 0)))

@@ -6,22 +6,30 @@ import jax
 
 from dias_jax.errors import UserError
 from dias_jax.models.inputs import normalize, random_streams
+from dias_jax.models.video import VideoDIAS
 
 
-def predict(model, variables, images, key, sample_index=None):
-    """Slots, masks and reconstruction of images: -> DIASOutput.
+def predict(model, variables, images, key, sample_index=None, **inputs):
+    """Slots, masks and reconstruction of images: -> DIASOutput; of videos: -> VideoOutput.
 
-    images (B, H, W, 3) uint8, of the size that the model was built for; floating point is taken as
-    ImageNet-normalised. Slots start from `key` and `sample_index` (B,) int, the images' numbers
-    (default 0 ... B - 1): an image gets the same slots in any batch. Compiled. Raises UserError on
-    images of another shape.
+    images (B, H, W, 3) uint8, of the size that the model was built for, or (B, F, H, W, 3), where
+    it is one of videos; floating point is taken as ImageNet-normalised. Slots start from `key` and
+    `sample_index` (B,) int, the images' numbers (default 0 ... B - 1): an image gets the same slots
+    in any batch. `inputs`: arrays that VideoDIAS takes beside these, as `frame_valid` and `boxes`.
+    Compiled. Raises UserError on images of another shape.
     """
-    if images.ndim != 4 or images.shape[-1] != 3:
-        raise UserError(f"images of shape {images.shape}: give a batch, (B, H, W, 3)")
-    return _predict(model, variables, images, key, sample_index)
+    axes = "(B, F, H, W, 3)" if isinstance(model, VideoDIAS) else "(B, H, W, 3)"
+    if images.ndim != axes.count(",") + 1 or images.shape[-1] != 3:
+        raise UserError(f"images of shape {images.shape}: give a batch, {axes}")
+    return _predict(model, variables, images, key, sample_index, inputs)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _predict(model, variables, images, key, sample_index):
-    streams = random_streams(key)
-    return model.apply(variables, normalize(images), rngs=streams, sample_index=sample_index)
+def _predict(model, variables, images, key, sample_index, inputs):
+    return model.apply(
+        variables,
+        normalize(images),
+        rngs=random_streams(key),
+        sample_index=sample_index,
+        **inputs,
+    )

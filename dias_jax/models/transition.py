@@ -39,6 +39,16 @@ class EncoderTransition(nn.Module):
         return LayerNorm(use_bias=False, name="norm2")(feed_forward(self, x, drop[2:]))
 
 
+class IdentityTransition(nn.Module):
+    """None: slots start where they ended on the frame before. Arguments as of the others."""
+
+    dropout = 0.0
+    window = 1
+
+    def __call__(self, past, slot_mask=None, keys=None):
+        return past.slots
+
+
 class RandomPastTransition(nn.Module):
     """RandSF.Q: a decoder layer from past slots to tokens, both marked by their age.
 

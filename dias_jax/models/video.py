@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from dias_jax.errors import UserError
 from dias_jax.models.dias import Aggregation
 from dias_jax.models.draws import Draws
+from dias_jax.models.initializer import BoxInitializer
 from dias_jax.models.layers import Linear
 from dias_jax.models.recurrence import Recurrence
 from dias_jax.models.transition import sample_past
@@ -83,6 +84,18 @@ class VideoDIAS(Recurrence, kw_only=True):
         else:
             first, tracked = None, self.go_on(state, inputs)
         return self.finish_frames(encoded, first, tracked, draws, frame_valid)
+
+    def smallest_inputs(self, height, width):
+        """A batch of one video of one frame, {name of an argument: zeros}."""
+        inputs = {"video": jnp.zeros((1, 1, height, width, 3))}
+        if self.starts_from_boxes:
+            inputs["boxes"] = jnp.zeros((1, self.initializer.num_slots, 4))
+        return inputs
+
+    @property
+    def starts_from_boxes(self):
+        """Whether slots start from boxes on the first frame."""
+        return isinstance(self.initializer, BoxInitializer)
 
     def start(self, draws, boxes, train):
         """Where slots start on frame 0: (B, S, D)."""

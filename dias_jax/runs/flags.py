@@ -3,7 +3,7 @@
 from absl import flags
 from ml_collections import config_flags
 
-from data_pipelines.sources import check_is_of_images
+from data_pipelines.sources import check_kind
 from dias_jax import cli, devices
 from dias_jax.config.checks import check_config
 from dias_jax.models.shipped import shipped_config
@@ -28,7 +28,7 @@ def open_model(which="best"):
     """The TrainedModel that --workdir or --model names."""
     config, workdir = flags.FLAGS.config, flags.FLAGS.workdir
     check_config(config)
-    check_is_of_images(config.data)
+    check_kind(config.data, config.model.kind)
     devices.warn_of_unused_gpu()
     if workdir is None:
         return open_shipped(flags.FLAGS.model, config)

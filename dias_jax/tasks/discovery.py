@@ -1,17 +1,18 @@
-"""Object discovery in images: DIAS on one data set."""
+"""Object discovery: DIAS on one data set of images."""
 
 import functools
 
 import jax
 
 from data_pipelines import pipeline
-from data_pipelines.sources import check_is_of_images, open_split
+from data_pipelines.sources import check_kind
 from dias_jax import devices
 from dias_jax.config.checks import check_config
 from dias_jax.evaluation.split import (
     compile_evaluation,
     evaluate_split,
     metrics_sum,
+    open_evaluation,
     protocol_line,
     summary_lines,
 )
@@ -38,17 +39,21 @@ class Discovery:
 
     def __init__(self, config):
         check_config(config)
-        check_is_of_images(config.data)
+        check_kind(config.data, config.model.kind)
         devices.check_batch_size(config.batch_size, "batch_size", config.accumulation)
         self.config = config
-        source = open_split(config.data, config.evaluation.split)
+        self.source = open_evaluation(config, config.evaluation.split)
         self.model = build(config.model)
-        objective = functools.partial(dias_objective, **objective_options(config))
-        self.loss_fn = functools.partial(discovery_loss, model=self.model, objective=objective)
-        self.num_masks = source.num_masks
+        self.loss_fn = self.make_loss()
+        self.num_masks = self.source.num_masks
         devices.check_batch_size(config.evaluation.batch_size, "evaluation.batch_size")
         self.protocol = protocol_line(config, config.evaluation.split)
         self.train_batches(0)  # what is wrong with the data shows before anything is written
+
+    def make_loss(self):
+        """The loss as `train_step` takes it."""
+        objective = functools.partial(dias_objective, **objective_options(self.config))
+        return functools.partial(discovery_loss, model=self.model, objective=objective)
 
     @functools.cached_property
     def eval_step(self):
@@ -65,6 +70,7 @@ class Discovery:
             start_step=start_step,
             shard=devices.host_shard(),
             num_threads=config.data.threads,
+            with_boxes=config.model.kind == "video" and config.model.video.boxes,
         )
 
     def evaluate(self, variables, on_picture):

@@ -105,7 +105,7 @@ def test_videos_are_the_published_ones(published, tmp_path):
     assert batch["visible"][0].tolist() == [
         [True, t != 1] if t < 5 else [False] * 2 for t in range(7)
     ]
-    assert open_split(config, "train", whole_videos=False).max_frames == 5
+    assert open_split(config, "train", clip_frames=5).max_frames == 5
     assert open_split(config, "validation").protocol(16).startswith("whole videos, centre square")
 
 

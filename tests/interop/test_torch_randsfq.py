@@ -39,11 +39,10 @@ def make_model(has_boxes=False, has_readout=False):
 def write(path, has_boxes=False, has_readout=False):
     """A checkpoint of random numbers: -> its model, its variables."""
     model = make_model(has_boxes, has_readout)
-    boxes = np.zeros((1, 5, 4), np.float32) if has_boxes else None
     random = np.random.default_rng(0)
     variables = jax.tree.map(
         lambda leaf: random.standard_normal(leaf.shape, np.float32),
-        variable_shapes(model, (1, 1), boxes=boxes),
+        variable_shapes(model),
     )
     tensors = to_torch(model_entries(2, has_boxes, has_readout), variables["params"])
     backbone = backbone_to_torch(variables["backbone"]["params"], 14)

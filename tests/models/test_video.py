@@ -46,7 +46,7 @@ def start(config, **changes):
 
 @functools.cache
 def initial_variables(model):
-    init = functools.partial(initialize, model, image_size=32, batch_shape=(1, 1))
+    init = functools.partial(initialize, model, image_size=32)
 
     return jax.jit(init)(key=jax.random.key(0))
 
@@ -276,9 +276,7 @@ def test_boxes_that_fill_the_batch_are_nothing(config):
     model = build_video(config).clone(reinit=Reinit(0.5, 1, 1))
     boxes = jax.random.uniform(jax.random.key(4), (2, 5, 4)).at[:, 3:].set(0)
     box_mask = jnp.arange(5) < jnp.array([[3], [3]])
-    variables = jax.jit(lambda key: initialize(model, key, 32, (1, 1), boxes=jnp.zeros((1, 5, 4))))(
-        jax.random.key(0)
-    )
+    variables = jax.jit(lambda key: initialize(model, key, 32))(jax.random.key(0))
     output = run(model, variables, frames(2), boxes=boxes, box_mask=box_mask)
     assert not output.slot_mask[:, :, 3:].any()
     assert_unused_slots_are_nothing(output)

@@ -1,0 +1,26 @@
+"""Drawn videos of 3 to 6 moving objects that cross, hide, leave and enter: nothing to download.
+
+python -m dias_jax.train --config=moving_shapes --workdir=runs/moving_shapes
+
+The recipe of `shapes` over time: clips of 4 frames, an encoder layer as the transition.
+"""
+
+from dias_jax.config import defaults
+
+
+def get_config():
+    """A small video model on a backbone without weights."""
+    config = defaults.get_config()
+    config.steps = 800
+    config.batch_size = 8
+    config.data.update(name="moving_shapes", image_size=96, threads=2, clip_frames=4)
+    config.model.kind = "video"
+    config.model.update(num_slots=16, slot_width=64, token_stride=3)
+    config.model.reinit.threshold = 0.1
+    config.model.backbone.update(name="patch_colours", width=96, weights="", input_scale=1.0)
+    config.model.backbone.patch_size = 4
+    config.model.decoder.update(num_tokens=576, num_layers=2, heads=4, fixed_visible=5)
+    config.loss.distillation_weight = 0.02
+    config.optimizer.learning_rate = 3e-3
+    config.evaluation.update(every=200, limit=64, batch_size=8, pictures=3)
+    return config
