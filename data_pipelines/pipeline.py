@@ -37,15 +37,15 @@ def train_batches(
     """An endless iterator over training batches, as dicts.
 
     Every epoch is shuffled anew. A batch may span the end of an epoch: nothing is left out.
-    data_config: as for `open_split`, with `crop_scale` and `flip` of the random view and
-    `skip_damaged`, whether the next readable sample replaces one that is not; batch_size: samples
-    over all hosts; seed: decides order and views; start_step: number of the first batch, the same
-    as skipping that many; shard: this host's number and the number of hosts, whose parts of batch k
-    together hold the same samples in the same views as batch k of a single host; num_threads:
-    readers, None: one for each processor core, at most 16; with_boxes: of videos, whether there are
-    "boxes" float32 (B, G, 4) of the objects that the clip's first frame shows, as above. Raises UserError when there are fewer
-    samples than a batch or the hosts do not divide it, and while iterating for a damaged sample,
-    which it names, unless that is replaced.
+    data_config: as for `open_split`, with `crop_scale` and `flip` of the random view, `clip_frames`
+    and `skip_damaged`, whether the next readable sample replaces one that is not; batch_size:
+    samples over all hosts; seed: decides order and views; start_step: number of the first batch,
+    the same as skipping that many; shard: this host's number and the number of hosts, whose parts
+    of batch k together hold the same samples in the same views as batch k of a single host;
+    num_threads: readers, None: one for each processor core, at most 16; with_boxes: of videos,
+    whether there are "boxes" float32 (B, G, 4) of the objects that the clip's first frame shows, as
+    above. Raises UserError when there are fewer samples than a batch or the hosts do not divide it,
+    and while iterating for a damaged sample, which it names, unless that is replaced.
     """
     source = open_split(data_config, "train", with_boxes, data_config.clip_frames)
     if len(source) < batch_size:
@@ -72,8 +72,9 @@ def evaluation_batches(
 
     All hosts get the same number of batches of the same shape. What fills the last one repeats the
     last sample and has valid = False. limit: only the first so many samples, 0: all; clip_frames:
-    of videos, windows of so many frames instead of whole ones; the others as in `train_batches`. Raises UserError when the hosts do not divide the batch, and while iterating
-    for a damaged image.
+    of videos, windows of so many frames instead of whole ones; the others as in `train_batches`.
+    Raises UserError when the hosts do not divide the batch, and while iterating for a damaged
+    image.
     """
     source = open_split(data_config, split, clip_frames=clip_frames)
     local_size = _local_batch_size(batch_size, shard)

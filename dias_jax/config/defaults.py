@@ -95,7 +95,7 @@ KEYS = {
     # Of a video model, beside all of the above.
     "model.video.transition": Key(
         "encoder",
-        "from frame to frame: a layer over the latest slots, RandSF.Q's over random past frames, none",
+        "from frame to frame: a layer over the latest slots, RandSF.Q's, or none",
         choices=("encoder", "random_past", "identity"),
     ),
     "model.video.transition_heads": Key(4, "of its attention", at_least=1),

@@ -132,9 +132,7 @@ def summary_lines(metrics, num_slots):
 
 def track_summary(metrics, masks):
     """What `summary_lines` adds of videos to the line of a segmentation."""
-    found = {name: metrics[f"{masks}/{name}"] for name in ("frame_mbo", "consistency", "switches")}
-    return (
-        "; frame mBO {frame_mbo:.1f} consistency {consistency:.1f} switches {switches:.1f}".format(
-            **found
-        )
+    frame_mbo, consistency, switches = (
+        f"{metrics[f'{masks}/{name}']:.1f}" for name in ("frame_mbo", "consistency", "switches")
     )
+    return f"; frame mBO {frame_mbo} consistency {consistency} switches {switches}"

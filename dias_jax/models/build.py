@@ -121,7 +121,7 @@ def build_transition(config):
 
 
 def build_video(config):
-    """VideoDIAS from the `model` section, whatever its kind: an image's parts, and `model.video`."""
+    """VideoDIAS from the `model` section, an image's parts and `model.video`."""
     image, video = build_image(config), config.video
     names = {field.name for field in dataclasses.fields(DIAS)} - {"name", "parent"}
     parts = {name: getattr(image, name) for name in names}

@@ -101,13 +101,13 @@ def score_counts(counts, boundaries, frame_valid):
 
 
 def mean_of_frames(values, valid):
-    """Values and validity of frames (B, F) -> of videos, their mean (B,) and whether there is one."""
+    """Values and validity of frames (B, F) -> their means (B,), and where there is one."""
     count = valid.sum(1)
     return jnp.where(valid, values, 0).sum(1) / jnp.maximum(count, 1), count > 0
 
 
 def split_by_event(values, events):
-    """`BY_EVENT` of videos with and without each event: values of `score_counts`, (B, E) or None."""
+    """`BY_EVENT` of videos with and without events: values of `score_counts`, (B, E) or None."""
     if events is None:
         return {}
     split = {}
