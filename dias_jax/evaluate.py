@@ -4,7 +4,8 @@ Without --workdir, a checkpoint of the package: --model=NAME. The last line of s
 object: metrics in percent, protocol, step, number of samples. Any key of the model's config can be
 changed: --config.data.data_dir=DIR, or --config.model.num_slots=24 where one Gaussian serves all
 slots. --thresholds=0,0.05,0.1,0.2 prints the metrics for each threshold of the slot reduction
-instead, and draws them.
+instead, and draws them. Of videos, --released_ari adds what the reference's code gives as ARI: its
+integers overflow there, so it is good for a comparison with its published numbers only.
 """
 
 import json
@@ -13,14 +14,19 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from data_pipelines.sources import open_split
 from dias_jax import devices
 from dias_jax.cli import require
 from dias_jax.errors import UserError
 from dias_jax.evaluation import thresholds
-from dias_jax.evaluation.split import evaluate_model, evaluate_split, protocol_line
+from dias_jax.evaluation.split import (
+    evaluate_model,
+    evaluate_split,
+    open_evaluation,
+    protocol_line,
+)
 from dias_jax.runs.flags import open_model, run_on_model
 from dias_jax.segmentation import MASKS
+from dias_jax.video_metrics import ari_released
 
 SPLIT = flags.DEFINE_string("split", None, "split to evaluate; default: the config's")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "best", ["best", "latest"], "which checkpoint")
@@ -30,6 +36,9 @@ SAVE = flags.DEFINE_bool(
 THRESHOLDS = flags.DEFINE_list(
     "thresholds", None, "of the slot reduction, to compare: table and OUT/thresholds_SPLIT.png"
 )
+RELEASED_ARI = flags.DEFINE_bool(
+    "released_ari", False, "of videos: ARI and FG-ARI as the reference's code has them, wrapped"
+)
 OUT = flags.DEFINE_string("out", None, "directory for what is written; default: the work directory")
 
 
@@ -38,6 +47,30 @@ def save_predictions(directory, batch, predictions):
     for i in np.flatnonzero(batch["valid"]):
         maps = {name: predictions[name][i] for name in MASKS}
         np.savez_compressed(directory / f"{batch['index'][i]:08d}.npz", **maps)
+
+
+def add_released_ari(values, batch, predictions):
+    """Append a batch's `ari_released` of all pixels and of objects: {name: list} of values."""
+    for masks in MASKS:
+        shared = predictions[f"{masks}_shared"][batch["valid"]]
+        for name, counts in (("ari", shared), ("fg_ari", shared[..., 1:])):
+            values.setdefault(f"{masks}/{name}_released", []).extend(ari_released(counts))
+
+
+def check_video_flags(trained, split):
+    """Raise UserError where a flag does not go with the model's kind or its data."""
+    is_of_videos = trained.config.model.kind == "video"
+    if is_of_videos and THRESHOLDS.value is not None:
+        raise UserError(
+            "--thresholds is for models of images: for videos run evaluate once for each "
+            "--config.model.reinit.threshold"
+        )
+    if not RELEASED_ARI.value:
+        return
+    if not is_of_videos:
+        raise UserError("--released_ari is for models of videos: leave it out")
+    if not open_evaluation(trained.config, split).num_masks or devices.host_shard()[1] > 1:
+        raise UserError("--released_ari needs ground truth, and one host")
 
 
 def read_thresholds():
@@ -65,7 +98,7 @@ def open_out():
 
 def compare_thresholds(trained, split, values, out):
     """Print the table, draw the plot: -> metrics as lists, number of samples."""
-    num_masks = open_split(trained.config.data, split).num_masks
+    num_masks = open_evaluation(trained.config, split).num_masks
     if not num_masks:
         raise UserError(
             f"--thresholds compares metrics, but {trained.config.data.name} was prepared without "
@@ -85,12 +118,18 @@ def evaluate_and_save(trained, split, out):
     directory = out and out / "predictions" / split
     if directory:
         directory.mkdir(parents=True, exist_ok=True)
+    wrapped = {}
 
     def on_batch(number, batch, predictions):
+        if directory or RELEASED_ARI.value:
+            predictions = devices.to_host(predictions)
         if directory:
-            save_predictions(directory, batch, devices.to_host(predictions))
+            save_predictions(directory, batch, predictions)
+        if RELEASED_ARI.value:
+            add_released_ari(wrapped, batch, predictions)
 
     metrics, count = evaluate_model(trained, split, on_batch)
+    metrics |= {name: 100 * float(np.mean(values)) for name, values in wrapped.items()}
     if directory:
         print(f"predictions in {directory}")
     return metrics, count
@@ -102,8 +141,9 @@ def main(arguments):
     values = read_thresholds() if sweep else None
     out = open_out() if sweep or SAVE.value else None
     split = SPLIT.value or config.evaluation.split
-    open_split(config.data, split)  # what is wrong with it shows before the model loads
+    open_evaluation(config, split)  # what is wrong with it shows before the model loads
     trained = open_model(CHECKPOINT.value)
+    check_video_flags(trained, split)
     if sweep:
         metrics, count = compare_thresholds(trained, split, values, out)
     else:

@@ -9,7 +9,7 @@ from PIL import Image
 from dias_jax.config.checks import check_config
 from dias_jax.config.defaults import flatten
 from dias_jax.config.experiments import load_experiment
-from experiments.studies import ablation
+from experiments.studies import ablation, arms
 
 
 def changed_keys(config):
@@ -35,9 +35,12 @@ def test_tables_and_figure_hold_what_was_found(tmp_path):
             directory.mkdir(parents=True)
             metrics = dict.fromkeys(ablation.COLUMNS, value)
             (directory / "test.json").write_text(json.dumps({"metrics": metrics}))
-    results = ablation.read_results(tmp_path)
+    results = arms.read_results(tmp_path, ablation.CHANGES)
     assert list(results) == ["everything", "reduce only"]
-    cells = [cell.strip() for cell in ablation.table(results).splitlines()[3].split("|")]
+    cells = [
+        cell.strip()
+        for cell in arms.results_table(results, ablation.COLUMNS).splitlines()[3].split("|")
+    ]
     assert cells[1:3] == ["reduce only", "15.0 ± 7.1"] and cells[-2] == "2"
     lost = [cell.strip() for cell in ablation.differences(results).splitlines()[2].split("|")]
     assert lost[1:3] == ["reduce only", "8.0 ± 25.4"]  # 10 and 6; 12.706 * 2.828 / sqrt(2)

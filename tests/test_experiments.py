@@ -19,7 +19,17 @@ from dias_jax.models.build import build
 from dias_jax.models.inputs import initialize
 
 ROOT = pathlib.Path(__file__).parents[1]
-NAMES = ("clevrtex", "coco", "shapes", "voc")
+NAMES = (
+    "clevrtex",
+    "coco",
+    "movi_c",
+    "movi_d",
+    "movi_e",
+    "moving_shapes",
+    "shapes",
+    "voc",
+    "ytvis",
+)
 VARIANTS = (*NAMES, *(f"{name}:released" for name in NAMES), "shapes:side_by_side")
 
 

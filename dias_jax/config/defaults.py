@@ -172,6 +172,16 @@ def released(config):
     return config
 
 
+def of_videos(config, clip_frames):
+    """`config` as the published recipe of video models: clips of so many frames, 50k steps of 8."""
+    config.model.kind = "video"
+    config.data.clip_frames = config.model.video.time_window = clip_frames
+    config.steps, config.batch_size = 50_000, 8
+    config.optimizer.update(learning_rate=5e-5, clip_norm=0.05)
+    config.evaluation.update(every=1_250, batch_size=8, pictures=4)
+    return config
+
+
 def complete(values):
     """The config of stored values (a nested dict).
 

@@ -34,8 +34,11 @@ class Discovery:
     """The task of an image config (`dias_jax.config.defaults`).
 
     `model` is the module; `loss_fn` goes into `train_step`; `evaluate` measures variables on the
-    config's evaluation split. Raises UserError on a config that cannot be run.
+    config's evaluation split; `unit` is what a batch has. Raises UserError on a config that cannot
+    be run.
     """
+
+    unit = "images"
 
     def __init__(self, config):
         check_config(config)

@@ -22,6 +22,8 @@ def video_loss(variables, batch, rng, step, *, model, objective):
 class VideoDiscovery(Discovery):
     """The task of a video config; all as of `Discovery`, of clips and whole videos."""
 
+    unit = "clips"
+
     def make_loss(self):
         """The loss as `train_step` takes it."""
         config = self.config

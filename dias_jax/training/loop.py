@@ -135,7 +135,7 @@ class Run:
         speed = len(steps) * self.config.batch_size / (time.perf_counter() - self.clock)
         self.clock = time.perf_counter()
         bar.update(steps[-1] - bar.n)
-        summary = f"loss {mean['loss']:.4f}, {speed:.0f} images/s"
+        summary = f"loss {mean['loss']:.4f}, {speed:.0f} {self.task.unit}/s"
         bar.set_postfix_str(summary)
         if self.writer is not None:
             if bar.disable:

@@ -10,7 +10,6 @@ other. At the end OUT holds table.md, differences.md and ablation.png over all s
 """
 
 import itertools
-import json
 import pathlib
 
 import matplotlib.pyplot as plt
@@ -20,12 +19,13 @@ from absl import flags
 
 from dias_jax.cli import require, run
 from dias_jax.config.experiments import load_experiment
-from dias_jax.errors import UserError
 from dias_jax.evaluation.split import evaluate_model, protocol_line
 from dias_jax.metrics import METRIC_TITLES, METRICS
 from dias_jax.pictures.tables import markdown_table
 from dias_jax.segmentation import MASKS
 from dias_jax.training.train_model import train_model
+
+from . import arms
 
 OUT = flags.DEFINE_string("out", None, "directory for all runs, the tables and the figure")
 SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "seeds to train with")
@@ -57,14 +57,6 @@ COLUMNS = {  # of the table, with their titles
 CONFIDENCE = 0.95
 
 
-def chosen_arms():
-    """Names of the arms to train. Raises UserError on a name that is none."""
-    for name in ARMS.value or ():
-        if name not in CHANGES:
-            raise UserError(f'--arm="{name}" is unknown: use one of {tuple(CHANGES)}')
-    return ARMS.value or list(CHANGES)
-
-
 def arm_config(name, seed, steps=0):
     """The config of one run; steps 0: those of the recipe."""
     config = load_experiment("shapes")
@@ -78,39 +70,17 @@ def arm_config(name, seed, steps=0):
 
 def run_arm(name, seed, directory):
     """Train one arm and evaluate it on the test split, unless its result is there."""
-    path = directory / "test.json"
-    if path.exists():
+    if (directory / arms.RESULT).exists():
         return
     trained = train_model(arm_config(name, seed, STEPS.value), directory)
     trained.config.evaluation.limit = 0
     metrics, _ = evaluate_model(trained, "test")
-    result = {"metrics": metrics, "protocol": protocol_line(trained.config, "test")}
-    path.write_text(json.dumps(result))
-
-
-def read_results(out):
-    """{arm: {seed: metrics}} of the arms that have a result."""
-    results = {}
-    for name in CHANGES:
-        paths = sorted((out / name).glob("*/test.json"))
-        if paths:
-            results[name] = {p.parent.name: json.loads(p.read_text())["metrics"] for p in paths}
-    return results
+    arms.keep_result(directory, metrics, protocol_line(trained.config, "test"))
 
 
 def mean_of_metrics(metrics, masks):
     """ARI, FG-ARI, mBO and mIoU in one number."""
     return np.mean([metrics[f"{masks}/{name}"] for name in METRICS])
-
-
-def table(results):
-    """Markdown: mean and sample standard deviation over seeds."""
-    rows = []
-    for name, seeds in results.items():
-        values = [[metrics[column] for metrics in seeds.values()] for column in COLUMNS]
-        cells = [f"{np.mean(v):.1f} ± {np.std(v, ddof=min(1, len(v) - 1)):.1f}" for v in values]
-        rows.append([name, *cells, str(len(seeds))])
-    return markdown_table(["", *COLUMNS.values(), "seeds"], rows)
 
 
 def paired_difference(whole, other, masks):
@@ -160,11 +130,14 @@ def main(arguments):
     """Run what is missing, then write tables and figure."""
     require("out")
     out = pathlib.Path(OUT.value)
-    for seed, name in itertools.product(map(int, SEEDS.value), chosen_arms()):
+    for seed, name in itertools.product(
+        map(int, SEEDS.value), arms.chosen_arms(ARMS.value, CHANGES)
+    ):
         print(f"seed {seed}: {name}", flush=True)
         run_arm(name, seed, out / name / str(seed))
-    results = read_results(out)
-    for text, file in ((table(results), "table.md"), (differences(results), "differences.md")):
+    results = arms.read_results(out, CHANGES)
+    table = arms.results_table(results, COLUMNS)
+    for text, file in ((table, "table.md"), (differences(results), "differences.md")):
         (out / file).write_text(text + "\n")
         print(text, end="\n\n")
     plot(results, out / "ablation.png")

@@ -69,7 +69,7 @@ def test_all_frames_are_seen_in_one_view(seed):
 
 
 def test_evaluation_fills_short_videos(config, monkeypatch):
-    monkeypatch.setattr(pipeline, "open_split", lambda *args: Clips(Videos()))
+    monkeypatch.setattr(pipeline, "open_split", lambda *args, **options: Clips(Videos()))
     first, second = pipeline.evaluation_batches(config, "validation", 2, num_threads=1)
     assert first["image"].shape == (2, 7, 4, 4, 3) and first["mask"].shape == (2, 7, 4, 4)
     lengths = [batch["frame_valid"].sum(axis=1).tolist() for batch in (first, second)]
@@ -106,7 +106,7 @@ def test_batches_of_drawn_videos(config):
     }
     assert batch["frame_valid"].all() and not (batch["visible"] & batch["hidden"]).any()
     source = sources.open_split(config, "validation")
-    assert source.protocol(24) == "whole videos of 16 frames drawn at 24, background counted"
+    assert source.protocol(24) == ("whole videos, 16 frames a video drawn at 24, background counted")
     np.testing.assert_array_equal(source[1]["mask"], batch["mask"][1])
 
 

@@ -1,0 +1,43 @@
+"""Arms of a study: the same recipe with changes, trained with several seeds, once each."""
+
+import json
+
+import numpy as np
+
+from dias_jax.errors import UserError
+from dias_jax.pictures.tables import markdown_table
+
+RESULT = "test.json"  # in OUT/ARM/SEED
+
+
+def chosen_arms(asked, arms):
+    """Names of the arms to train: those asked for, or all. Raises UserError on one that is none."""
+    for name in asked or ():
+        if name not in arms:
+            raise UserError(f'--arm="{name}" is unknown: use one of {tuple(arms)}')
+    return asked or list(arms)
+
+
+def keep_result(directory, metrics, protocol):
+    """Write what an arm reached on the test split."""
+    (directory / RESULT).write_text(json.dumps({"metrics": metrics, "protocol": protocol}))
+
+
+def read_results(out, arms):
+    """{arm: {seed: metrics}} of the arms that have a result."""
+    results = {}
+    for name in arms:
+        paths = sorted((out / name).glob(f"*/{RESULT}"))
+        if paths:
+            results[name] = {p.parent.name: json.loads(p.read_text())["metrics"] for p in paths}
+    return results
+
+
+def results_table(results, columns):
+    """Markdown: mean and sample standard deviation over seeds; columns: {name: title}."""
+    rows = []
+    for name, seeds in results.items():
+        values = [[metrics[column] for metrics in seeds.values()] for column in columns]
+        cells = [f"{np.mean(v):.1f} ± {np.std(v, ddof=min(1, len(v) - 1)):.1f}" for v in values]
+        rows.append([name, *cells, str(len(seeds))])
+    return markdown_table(["", *columns.values(), "seeds"], rows)
