@@ -32,3 +32,25 @@ def make_tiny_config():
     config = defaults.get_config()
     config.update_from_flattened_dict(TINY)
     return config
+
+
+TINY_VIDEO = {
+    "steps": 4,
+    "batch_size": 4,
+    "data.name": "moving_shapes",
+    "data.clip_frames": 3,
+    "model.kind": "video",
+    "model.decoder.num_layers": 1,
+    "loss.contrast_weight": 0.5,
+    "evaluation.every": 2,
+    "evaluation.batch_size": 2,
+    "evaluation.limit": 3,
+    "evaluation.pictures": 1,
+}
+
+
+def make_tiny_video_config():
+    """The same of videos."""
+    config = make_tiny_config()
+    config.update_from_flattened_dict(TINY_VIDEO)
+    return config
