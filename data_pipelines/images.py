@@ -43,7 +43,12 @@ def decode_upright(encoded, name, remedy="replace it"):
     EXIF orientation is honoured, what is transparent is white, of an animation or of pages the
     first is taken. name, remedy and errors: as in `decode`.
     """
-    image = _eight_bits(_turn_upright(_open(encoded, name, remedy)), name)
+    return upright(_open(encoded, name, remedy), name)
+
+
+def upright(image, name):
+    """What `decode_upright` does to a PIL image: -> (H, W, 3) uint8."""
+    image = _eight_bits(_turn_upright(image), name)
     if image.has_transparency_data:
         image = _convert(image, "RGBA", name)
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -56,7 +61,7 @@ def count_frames(encoded):
     The further pictures of a multi-picture JPEG, as telephones make them, do not count.
     """
     try:
-        image = Image.open(io.BytesIO(encoded), formats=_formats())
+        image = Image.open(io.BytesIO(encoded), formats=readable_formats())
         return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     except Exception:  # a later frame is damaged, which may fail in any way
         return 1
@@ -102,11 +107,11 @@ def is_too_large(height, width):
 @functools.cache
 def _suffixes():
     formats = Image.registered_extensions()
-    return {suffix for suffix, name in formats.items() if name in _formats()}
+    return {suffix for suffix, name in formats.items() if name in readable_formats()}
 
 
 @functools.cache
-def _formats():
+def readable_formats():
     """The formats that are read, the common ones first."""
     Image.preinit()
     Image.init()
@@ -115,7 +120,7 @@ def _formats():
 
 def _open(encoded, name, remedy):
     try:
-        image = Image.open(io.BytesIO(encoded), formats=_formats())
+        image = Image.open(io.BytesIO(encoded), formats=readable_formats())
         if is_too_large(image.height, image.width):
             raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
         image.decodermaxblock = len(encoded)  # one call of the decoder; it is 64 KiB a call else

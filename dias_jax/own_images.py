@@ -1,5 +1,6 @@
 """Anybody's images segmented into files: which ones, under which names, in bounded memory."""
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -108,11 +109,18 @@ def draw_panels(image, result):
 
 def write_results(picture, arrays, image, result):
     """Write both results of an image. Raises UserError where there is no room, or no right to."""
-    try:
+    with naming_result(picture):
         with appearing_file(arrays) as path:
             np.savez_compressed(path, **result)
         with appearing_file(picture) as path:
             draw_panels(image, result).save(path)
+
+
+@contextlib.contextmanager
+def naming_result(picture):
+    """Turn what the system refuses while `picture` is written into a UserError."""
+    try:
+        yield
     except OSError as error:
         raise UserError(
             f"cannot write {picture} ({error.strerror or error}): make room, or name another --out"

@@ -23,7 +23,7 @@ FLOORS = [
     ["dias_jax.video_losses"],
     ["dias_jax.steps", "dias_jax.runs"],
     ["dias_jax.evaluation", "dias_jax.own_images"],
-    ["dias_jax.tasks"],
+    ["dias_jax.tasks", "dias_jax.own_videos"],
     ["dias_jax.training", "dias_jax.gallery"],
     ["dias_jax.interop"],
     ["dias_jax.compare"],
