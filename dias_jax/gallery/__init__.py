@@ -1,4 +1,4 @@
-"""What the slots did to single scenes, as one picture and one page."""
+"""What the slots did to single scenes or videos, as one picture and one page."""
 
 import pathlib
 
@@ -8,26 +8,50 @@ from dias_jax.files import appearing_file
 from dias_jax.gallery.page import write_page
 from dias_jax.gallery.poster import draw_poster
 from dias_jax.gallery.scenes import study_scenes
+from dias_jax.gallery.video_page import write_video_page
+from dias_jax.gallery.video_poster import animate_videos, draw_videos
+from dias_jax.gallery.videos import study_videos
+from dias_jax.pictures.animation import save_animation
 
 
 def write_gallery(trained, split, out, count=16, poster=4):
-    """Draw the first `count` scenes of a split: -> the paths of gallery.png and gallery.html.
+    """Draw the first `count` scenes of a split: -> the paths written, the page last.
 
-    `trained`: a TrainedModel; the picture has the first `poster` of the scenes. Raises UserError
-    where nothing can be written.
+    `trained`: a TrainedModel, of images or of videos; the pictures have the first `poster` of the
+    scenes, the page has all. Raises UserError where nothing can be written.
     """
-    out, scenes = pathlib.Path(out), study_scenes(trained, split, count)
-    config = trained.config
+    out, config = pathlib.Path(out), trained.config
     title = f"DIAS on {config.data.name}: {config.model.num_slots} slots, step {trained.step:,}"
-    picture, page = out / "gallery.png", out / "gallery.html"
     facts = [f"{config.evaluation.masks.capitalize()} masks. {protocol_line(config, split)}."]
-    try:
-        with appearing_file(picture) as path:
-            draw_poster(scenes[:poster], title).save(path)
-        with appearing_file(page) as path:
-            write_page(path, scenes, title, facts)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {out} ({error.strerror or error}): make room, or name another directory"
-        ) from error
-    return picture, page
+    writers = video_writers if config.model.kind == "video" else scene_writers
+    paths = []
+    for name, write in writers(trained, split, count, poster, title, facts).items():
+        paths.append(out / name)
+        try:
+            with appearing_file(paths[-1]) as path:
+                write(path)
+        except OSError as error:
+            raise UserError(
+                f"cannot write {out} ({error.strerror or error}): make room, or name another "
+                "directory"
+            ) from error
+    return tuple(paths)
+
+
+def scene_writers(trained, split, count, poster, title, facts):
+    """What is drawn of images: {name of a file: function that writes it to a path}."""
+    scenes = study_scenes(trained, split, count)
+    return {
+        "gallery.png": lambda path: draw_poster(scenes[:poster], title).save(path),
+        "gallery.html": lambda path: write_page(path, scenes, title, facts),
+    }
+
+
+def video_writers(trained, split, count, poster, title, facts):
+    """What is drawn of videos: as `scene_writers`, and an animation."""
+    videos = study_videos(trained, split, count)
+    return {
+        "gallery.png": lambda path: draw_videos(videos[:poster], title).save(path),
+        "gallery.webp": lambda path: save_animation(path, animate_videos(videos[:poster])),
+        "gallery.html": lambda path: write_video_page(path, videos, title, facts),
+    }

@@ -14,12 +14,17 @@ INK, PALE = (30, 30, 30), (150, 150, 150)
 
 def draw_poster(scenes, title):
     """A block a scene under a title: list of Scenes, str -> PIL image."""
-    blocks = [draw_scene(scene) for scene in scenes]
-    width = blocks[0].width + 2 * MARGIN
+    return stack_blocks([draw_scene(scene) for scene in scenes], title)
+
+
+def stack_blocks(blocks, title):
+    """Pictures below each other under a title: list of PIL images, str -> PIL image."""
+    font = ImageFont.load_default(18)
+    widths = [int(font.getlength(title)) + 1, *(block.width for block in blocks)]
     head = MARGIN + 2 * TEXT
     height = head + sum(block.height + MARGIN for block in blocks)
-    poster = Image.new("RGB", (width, height), "white")
-    ImageDraw.Draw(poster).text((MARGIN, MARGIN - 2), title, INK, ImageFont.load_default(18))
+    poster = Image.new("RGB", (max(widths) + 2 * MARGIN, height), "white")
+    ImageDraw.Draw(poster).text((MARGIN, MARGIN - 2), title, INK, font)
     top = head
     for block in blocks:
         poster.paste(block, (MARGIN, top))
