@@ -106,7 +106,8 @@ def test_batches_of_drawn_videos(config):
     }
     assert batch["frame_valid"].all() and not (batch["visible"] & batch["hidden"]).any()
     source = sources.open_split(config, "validation")
-    assert source.protocol(24) == ("whole videos, 16 frames a video drawn at 24, background counted")
+    expected = "whole videos, 16 frames a video drawn at 24, background counted"
+    assert source.protocol(24) == expected
     np.testing.assert_array_equal(source[1]["mask"], batch["mask"][1])
 
 

@@ -6,6 +6,7 @@ summation is 1e-6 or less; a LayerNorm epsilon of 1e-6 instead of 1e-5 shows as 
 
 import dataclasses
 import functools
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,11 @@ OPTIMIZED = 1e-4  # Adam turns rounding of small gradients into differences of p
 # A shift of all queries alike moves no softmax over slots: this gradient is zero but for rounding.
 ZERO_GRADIENT = ("aggregator", "norm_slots", "bias")
 
+# The part of these numbers that is always here: RandSF.Q's weights, queries, losses over time.
+always_here = pytest.mark.parametrize(
+    "golden_file", [pathlib.Path(__file__).parents[1] / "golden" / "video.npz"], ids=["part"]
+)
+
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
@@ -59,13 +65,18 @@ def state(golden, prefix):
 
 
 @pytest.fixture
-def golden(shared_golden):
-    return read(shared_golden("video_tiny.npz"))
+def golden_file(shared_golden):
+    return shared_golden("video_tiny.npz")
 
 
 @pytest.fixture
-def randsfq(shared_golden, tmp_path_factory):
-    return load(shared_golden("video_tiny.npz"), tmp_path_factory.getbasetemp())
+def golden(golden_file):
+    return read(golden_file)
+
+
+@pytest.fixture
+def randsfq(golden_file, tmp_path_factory):
+    return load(golden_file, tmp_path_factory.getbasetemp())
 
 
 def encoder_entries():
@@ -122,6 +133,7 @@ def past_of(golden, slots, frame):
     return Past(slots[:, frame - 1], golden["randsfq/eval/encode"][:, frame], age, age - 1)
 
 
+@always_here
 @pytest.mark.parametrize("arm", ["randsfq", "encoder"])
 def test_transition(arm, golden, request):
     model, variables = request.getfixturevalue(arm)
@@ -304,6 +316,7 @@ def noise_of(params, initial_slots):
     return (initial_slots - gaussian["mean"]) / jnp.exp(gaussian["log_deviation"])
 
 
+@always_here
 def test_losses_over_time(golden):
     features = golden["randsfq/eval/feature"].transpose(0, 1, 3, 4, 2)
     logits = golden["losses/similarity_logits"].astype(np.float32)
