@@ -29,6 +29,8 @@ SCHEDULE_KEYS = (
     "optimizer.final_fraction",
     "optimizer.clip_norm",
     "loss.distillation_weight",
+    "loss.contrast_weight",
+    "loss.similarity_weight",
     "model.reinit.probability",
     "model.reinit.probability_rise",
 )

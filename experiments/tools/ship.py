@@ -13,16 +13,20 @@ import subprocess
 import jax
 from absl import flags
 
-from data_pipelines.sources import open_split
 from dias_jax.cli import require
 from dias_jax.errors import UserError
-from dias_jax.evaluation.split import compile_evaluation, evaluate_split, protocol_line
+from dias_jax.evaluation.split import (
+    compile_evaluation,
+    evaluate_split,
+    open_evaluation,
+    protocol_line,
+)
 from dias_jax.models import shipped
 from dias_jax.runs.flags import open_model, run_on_model
 
 NAME = flags.DEFINE_string("name", None, "name for dias_jax.models.load")
 LARGEST = 3_000_000  # bytes
-FIRST = 64  # samples that a test evaluates
+FIRST = 64  # images that a test evaluates, or frames of videos
 SPLIT = "test"
 
 
@@ -47,9 +51,10 @@ def main(arguments):
     size = sum(x.nbytes for x in jax.tree.leaves(trained.variables))
     if size > LARGEST:
         raise UserError(f"{size:,} bytes of variables: at most {LARGEST:,} may ship")
-    step = compile_evaluation(config, trained.model, open_split(config.data, SPLIT).num_masks)
+    source = open_evaluation(config, SPLIT)
+    step = compile_evaluation(config, trained.model, source.num_masks)
     results = []
-    for limit in (0, FIRST):
+    for limit in (0, FIRST // max(source.max_frames, 1)):
         config.evaluation.limit = limit
         metrics, count = evaluate_split(step, trained.variables, config, SPLIT)
         results.append({"num_samples": count, "metrics": metrics})
