@@ -15,16 +15,25 @@ from dias_jax.models.inputs import initialize
 from dias_jax.runs.state import TrainState
 from dias_jax.steps.training import train_step
 from dias_jax.tasks.discovery import discovery_loss, objective_options
+from dias_jax.tasks.video import VideoDiscovery
 from dias_jax.training.optimizer import build_optimizer
+from tests.tiny import make_tiny_config, make_tiny_video_config
+
+
+def loss_of(config, model):
+    """The loss of an image config without its data, or of a drawn video config."""
+    if config.model.kind == "video":
+        return VideoDiscovery(config).loss_fn
+    objective = functools.partial(dias_objective, **objective_options(config))
+    return functools.partial(discovery_loss, model=model, objective=objective)
 
 
 def step_and_shapes(config):
     """`train_step` of a config and the shapes of its arguments; no array is made."""
     model, optimizer = build(config.model), build_optimizer(config)
-    objective = functools.partial(dias_objective, **objective_options(config))
     step = functools.partial(
         train_step,
-        loss_fn=functools.partial(discovery_loss, model=model, objective=objective),
+        loss_fn=loss_of(config, model),
         optimizer=optimizer,
         accumulation=config.accumulation,
     )
@@ -36,8 +45,9 @@ def step_and_shapes(config):
             step=jnp.int32(0), optimizer_state=optimizer.init(variables["params"]), **variables
         )
         side, size = config.data.image_size, config.batch_size
+        frames = (config.data.clip_frames,) if config.model.kind == "video" else ()
         batch = {
-            "image": jnp.zeros((size, side, side, 3), jnp.uint8),
+            "image": jnp.zeros((size, *frames, side, side, 3), jnp.uint8),
             "index": jnp.zeros(size, jnp.int32),
             "replaced": jnp.zeros(size, bool),
         }
@@ -53,8 +63,9 @@ def lower(config, *platforms):
     return export.export(compiled, platforms=platforms)(*shapes)
 
 
-def test_the_tiny_step_is_lowered(tiny_config):
-    exported = lower(tiny_config, "tpu", "cuda")
+@pytest.mark.parametrize("make_config", [make_tiny_config, make_tiny_video_config])
+def test_the_tiny_step_is_lowered(make_config):
+    exported = lower(make_config(), "tpu", "cuda")
     assert exported.platforms == ("tpu", "cuda")
     assert "stablehlo." in exported.mlir_module()
 

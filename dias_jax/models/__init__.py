@@ -27,7 +27,7 @@ __all__ = [
 
 
 def load(name_or_workdir):
-    """A trained model: -> (DIAS, variables {"params", "backbone"}).
+    """A trained model: -> (DIAS or VideoDIAS, variables {"params", "backbone"}).
 
     The name of a checkpoint that ships ("shapes"), or the work directory of a run, of which the
     best checkpoint is taken. Raises UserError where there is none.
