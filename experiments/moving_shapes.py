@@ -28,5 +28,5 @@ def get_config(variant=""):
     config.model.decoder.update(num_tokens=576, num_layers=2, heads=4, fixed_visible=5)
     config.loss.distillation_weight = 0.02
     config.optimizer.learning_rate = 3e-3
-    config.evaluation.update(every=200, limit=64, batch_size=8, pictures=3)
+    config.evaluation.update(every=800, limit=64, batch_size=8, pictures=3)
     return defaults.released(config) if variant == "released" else config

@@ -45,9 +45,10 @@ def shipped_config(name):
 
 
 def read_variables(name):
-    """The variables {"params", "backbone"} of a checkpoint."""
+    """The variables {"params", "backbone"} of a checkpoint, float32 however they are stored."""
     nested = unflatten_dict(load_file(FOLDER / f"{name}.safetensors"), sep="/")
-    return jax.tree.map(jnp.asarray, {"backbone": {"params": {}}} | nested)
+    nested = {"backbone": {"params": {}}} | nested
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), nested)
 
 
 def save(name, variables, record):

@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 
 import jax
+import jax.numpy as jnp
 from absl import flags
 
 from dias_jax.cli import require
@@ -25,6 +26,7 @@ from dias_jax.models import shipped
 from dias_jax.runs.flags import open_model, run_on_model
 
 NAME = flags.DEFINE_string("name", None, "name for dias_jax.models.load")
+HALF = flags.DEFINE_bool("half", False, "store float16: half the size, and what is evaluated")
 LARGEST = 3_000_000  # bytes
 FIRST = 64  # images that a test evaluates, or frames of videos
 SPLIT = "test"
@@ -47,8 +49,13 @@ def main(arguments):
     """Evaluate and write."""
     require("workdir", "name")
     commit, trained = current_commit(), open_model("latest")
-    config = trained.config.copy_and_resolve_references()
-    size = sum(x.nbytes for x in jax.tree.leaves(trained.variables))
+    config, variables = trained.config.copy_and_resolve_references(), trained.variables
+    if HALF.value:
+        variables = jax.tree.map(lambda x: x.astype(jnp.float16), variables)
+        trained = trained._replace(
+            variables=jax.tree.map(lambda x: x.astype(jnp.float32), variables)
+        )
+    size = sum(x.nbytes for x in jax.tree.leaves(variables))
     if size > LARGEST:
         raise UserError(f"{size:,} bytes of variables: at most {LARGEST:,} may ship")
     source = open_evaluation(config, SPLIT)
@@ -68,7 +75,7 @@ def main(arguments):
         **whole,
         "first": first,
     }
-    shipped.save(NAME.value, trained.variables, record)
+    shipped.save(NAME.value, variables, record)
     print(f"{shipped.FOLDER / NAME.value}.safetensors, .json: {size:,} bytes, {whole['metrics']}")
 
 

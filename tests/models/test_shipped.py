@@ -12,7 +12,7 @@ from data_pipelines.drawn import shapes
 from dias_jax.config.checks import check_config
 from dias_jax.config.experiments import load_experiment
 from dias_jax.errors import UserError
-from dias_jax.evaluation.split import evaluate_model, protocol_line
+from dias_jax.evaluation.split import evaluate_model, open_evaluation, protocol_line
 from dias_jax.metrics import METRICS
 from dias_jax.models import load, shipped
 from dias_jax.runs.trained_model import TrainedModel
@@ -38,11 +38,12 @@ def test_a_shipped_checkpoint_is_small_and_documented(name):
     paths = [shipped.FOLDER / f"{name}{suffix}" for suffix in (".safetensors", ".json")]
     assert all(path.stat().st_size <= 3_000_000 for path in paths)
     record = shipped.read_record(name)
-    assert record["num_samples"] == 1_000 and len(record["commit"]) == 40
+    size = len(open_evaluation(shipped.shipped_config(name), record["split"]))
+    assert record["num_samples"] == size and len(record["commit"]) == 40
     config = shipped.shipped_config(name)
     check_config(config)
     assert config.is_locked
-    expected = load_experiment(name.replace("_", ":"))
+    expected = load_experiment(name.replace("_released", ":released"))
     assert json.loads(config.to_json()) == json.loads(expected.to_json())
 
 
