@@ -20,6 +20,7 @@ COMMANDS = (
     "data_pipelines.preview",
     "experiments.studies.baselines",
     "experiments.studies.ablation",
+    "experiments.studies.video",
     "experiments.studies.features",
     "experiments.studies.gradients",
     "experiments.benchmarks.reduction_cost",
