@@ -21,6 +21,7 @@ FLOORS = [
     ["dias_jax.pretrained", "dias_jax.segmentation", "dias_jax.slot_statistics"],
     ["dias_jax.losses"],
     ["dias_jax.video_losses"],
+    ["dias_jax.downstream"],
     ["dias_jax.steps", "dias_jax.runs"],
     ["dias_jax.evaluation", "dias_jax.own_images"],
     ["dias_jax.tasks", "dias_jax.own_videos"],
