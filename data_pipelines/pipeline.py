@@ -66,25 +66,25 @@ def train_batches(
 
 
 def evaluation_batches(
-    data_config, split, batch_size, shard=(0, 1), limit=0, num_threads=None, clip_frames=0
+    data_config, split, batch_size, shard=(0, 1), start=0, limit=0, num_threads=None, clip_frames=0
 ):
     """An iterator over a split, each sample once over all hosts.
 
     All hosts get the same number of batches of the same shape. What fills the last one repeats the
-    last sample and has valid = False. limit: only the first so many samples, 0: all; clip_frames:
-    of videos, windows of so many frames instead of whole ones; the others as in `train_batches`.
-    Raises UserError when the hosts do not divide the batch, and while iterating for a damaged
-    image.
+    last sample and has valid = False. start: number of the first sample; limit: only the first so
+    many samples of the split, 0: all; clip_frames: of videos, windows of so many frames instead of
+    whole ones; the others as in `train_batches`. Raises UserError when the hosts do not divide the
+    batch, and while iterating for a damaged image.
     """
     source = open_split(data_config, split, clip_frames=clip_frames)
     local_size = _local_batch_size(batch_size, shard)
     host, num_hosts = shard
     num_samples = min(limit or len(source), len(source))
-    num_batches = -(-num_samples // batch_size)
+    stop = start + -(-(num_samples - start) // batch_size) * batch_size  # of whole batches
     sample = functools.partial(
         _evaluation_sample, source=source, num_samples=num_samples, data_config=data_config
     )
-    samples = grain.MapDataset.range(num_batches * batch_size).map(sample)[host::num_hosts]
+    samples = grain.MapDataset.range(start, stop).map(sample)[host::num_hosts]
     return _read(samples, local_size, num_threads)
 
 

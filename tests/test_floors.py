@@ -32,7 +32,7 @@ FLOORS = [
     # files in it are imported, never the door.
     [
         *("dias_jax.models", "dias_jax.train", "dias_jax.evaluate", "dias_jax.segment"),
-        *("dias_jax.convert", "dias_jax.weights", "dias_jax.demo"),
+        *("dias_jax.convert", "dias_jax.weights", "dias_jax.demo", "dias_jax.extract"),
         *("dias_jax.gallery.__main__", "dias_jax.compare.__main__"),
         *("data_pipelines.prepare", "data_pipelines.preview"),
         *("experiments",),

@@ -53,6 +53,7 @@ class Shapes:
     """
 
     num_masks = NUM_MASKS
+    num_classes = len(forms.ALL_FORMS)
     max_frames = 0  # images
 
     def __init__(self, split, size=128, seed=0):
