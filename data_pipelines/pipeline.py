@@ -48,17 +48,26 @@ def train_batches(
     and while iterating for a damaged sample, which it names, unless that is replaced.
     """
     source = open_split(data_config, "train", with_boxes, data_config.clip_frames)
-    if len(source) < batch_size:
-        raise UserError(
-            f"a batch of {batch_size} is larger than the training split of {len(source)} samples: "
-            "take a smaller one, --config.batch_size=N"
-        )
     samples = ReadableSamples(source, MAX_NEIGHBOURS if data_config.skip_damaged else 0)
-    local_size = _local_batch_size(batch_size, shard)
-    host, num_hosts = shard
     view = functools.partial(
         _training_sample, source=source, data_config=data_config, with_boxes=with_boxes
     )
+    return shuffled_batches(samples, view, batch_size, seed, start_step, shard, num_threads)
+
+
+def shuffled_batches(samples, view, batch_size, seed, start_step, shard, num_threads):
+    """An endless iterator over batches of views, every epoch shuffled anew.
+
+    samples: for random access; view: a function of a sample and a random generator; the others,
+    and what is raised, as in `train_batches`.
+    """
+    if len(samples) < batch_size:
+        raise UserError(
+            f"a batch of {batch_size} is larger than the training split of {len(samples)} samples: "
+            "take a smaller one, --config.batch_size=N"
+        )
+    local_size = _local_batch_size(batch_size, shard)
+    host, num_hosts = shard
     # The random view comes before the host's share is taken: its key is the global position.
     samples = grain.MapDataset.source(samples).seed(seed).shuffle().repeat().random_map(view)
     samples = samples[start_step * batch_size + host :: num_hosts]

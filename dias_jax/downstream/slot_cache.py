@@ -4,6 +4,7 @@ FOLDER/SPLIT/cache.json says what they were made of, FOLDER/SPLIT/*.array_record
 samples each, in the order of the split.
 """
 
+import hashlib
 import json
 import pathlib
 
@@ -99,6 +100,12 @@ def write_samples(path, header, samples):
         writer.close()
 
 
+def fingerprint(folder, split):
+    """What tells the slots of a split from all others: the sha256 of their header."""
+    header = read_header(pathlib.Path(folder) / split)
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+
+
 class SlotCache:
     """Random access to the samples of an extraction: `cache[i]` is a dict as `record_type` has it.
 
@@ -136,3 +143,16 @@ class SlotCache:
     def damage(self, error):
         """The UserError of a file that cannot be read."""
         return UserError(f"{self.folder} is damaged ({reason(error)}): delete it and extract again")
+
+
+class Part:
+    """Some samples of a source, in the order of `numbers`."""
+
+    def __init__(self, source, numbers):
+        self.source, self.numbers = source, numbers
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def __getitem__(self, index):
+        return self.source[self.numbers[int(index)]]
