@@ -140,6 +140,7 @@ def evaluate_and_save(trained, split, out):
 
 def report_probe(config):
     """Evaluate the probe of --workdir on a split of its slots, and print. Nothing is written."""
+    require("workdir")
     if THRESHOLDS.value is not None or SAVE.value or RELEASED_ARI.value:
         raise UserError("a probe has no masks: leave out --thresholds, --save_predictions ...")
     split, probe = SPLIT.value or config.evaluation.split, recognition.Recognition(config).model

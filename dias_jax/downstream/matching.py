@@ -5,10 +5,6 @@ import jax.numpy as jnp
 
 from dias_jax.metrics import best_partners, count_pixels, intersection_over_union
 
-# Which things may be kept: all of them; or those that the released code keeps, because it looks a
-# thing's number up among the values of a boolean mask.
-THINGS = ("all", "first_two")
-
 
 def match_slots(pred, things):
     """The matching with the largest sum of IoU over all pixels, as the released code has it.
@@ -45,7 +41,9 @@ def match_maps(segments, mask, num_slots, num_things):
 def keep_pairs(iou, threshold, things="all"):
     """Which things a probe learns from and is asked about: iou (..., G) -> (..., G) bool.
 
-    Those whose slot's IoU is strictly above `threshold`, among `things` (one of THINGS).
+    Those whose slot's IoU is strictly above `threshold`, of "all" things or of the "first_two" of
+    each image: these alone the released code can keep, because it looks a thing's number up among
+    the values of a boolean mask.
     """
     is_kept = iou > threshold
     return is_kept & (jnp.arange(iou.shape[-1]) < 2) if things == "first_two" else is_kept

@@ -6,8 +6,6 @@ import jax.numpy as jnp
 
 from dias_jax.models.layers import Linear, Mlp, dropouts
 
-HEADS = ("mlp", "linear")
-
 
 class Probe(nn.Module):
     """Class and box of each slot, released code: Linear, exact GELU, dropout, Linear; no norm.
@@ -19,7 +17,7 @@ class Probe(nn.Module):
 
     slot_width: int  # D
     num_classes: int  # K
-    head: str = "mlp"  # one of HEADS
+    head: str = "mlp"  # or "linear"
     dropout: float = 0.1  # of the hidden layer, in training
 
     @nn.compact
