@@ -40,6 +40,11 @@ class Clips:
     def __len__(self):
         return len(self.windows)
 
+    @property
+    def num_classes(self):
+        """The bound on the numbers of classes."""
+        return self.videos.num_classes
+
     def protocol(self, size):
         """One line that says what an evaluation at `size` pixels sees."""
         cut = f"windows of {self.clip_frames} frames, the last of a video shifted back, shorter "

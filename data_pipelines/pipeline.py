@@ -48,17 +48,26 @@ def train_batches(
     and while iterating for a damaged sample, which it names, unless that is replaced.
     """
     source = open_split(data_config, "train", with_boxes, data_config.clip_frames)
-    if len(source) < batch_size:
-        raise UserError(
-            f"a batch of {batch_size} is larger than the training split of {len(source)} samples: "
-            "take a smaller one, --config.batch_size=N"
-        )
     samples = ReadableSamples(source, MAX_NEIGHBOURS if data_config.skip_damaged else 0)
-    local_size = _local_batch_size(batch_size, shard)
-    host, num_hosts = shard
     view = functools.partial(
         _training_sample, source=source, data_config=data_config, with_boxes=with_boxes
     )
+    return shuffled_batches(samples, view, batch_size, seed, start_step, shard, num_threads)
+
+
+def shuffled_batches(samples, view, batch_size, seed, start_step, shard, num_threads):
+    """An endless iterator over batches of views, every epoch shuffled anew.
+
+    samples: for random access; view: a function of a sample and a random generator; the others,
+    and what is raised, as in `train_batches`.
+    """
+    if len(samples) < batch_size:
+        raise UserError(
+            f"a batch of {batch_size} is larger than the training split of {len(samples)} samples: "
+            "take a smaller one, --config.batch_size=N"
+        )
+    local_size = _local_batch_size(batch_size, shard)
+    host, num_hosts = shard
     # The random view comes before the host's share is taken: its key is the global position.
     samples = grain.MapDataset.source(samples).seed(seed).shuffle().repeat().random_map(view)
     samples = samples[start_step * batch_size + host :: num_hosts]
@@ -66,25 +75,25 @@ def train_batches(
 
 
 def evaluation_batches(
-    data_config, split, batch_size, shard=(0, 1), limit=0, num_threads=None, clip_frames=0
+    data_config, split, batch_size, shard=(0, 1), start=0, limit=0, num_threads=None, clip_frames=0
 ):
     """An iterator over a split, each sample once over all hosts.
 
     All hosts get the same number of batches of the same shape. What fills the last one repeats the
-    last sample and has valid = False. limit: only the first so many samples, 0: all; clip_frames:
-    of videos, windows of so many frames instead of whole ones; the others as in `train_batches`.
-    Raises UserError when the hosts do not divide the batch, and while iterating for a damaged
-    image.
+    last sample and has valid = False. start: number of the first sample; limit: only the first so
+    many samples of the split, 0: all; clip_frames: of videos, windows of so many frames instead of
+    whole ones; the others as in `train_batches`. Raises UserError when the hosts do not divide the
+    batch, and while iterating for a damaged image.
     """
     source = open_split(data_config, split, clip_frames=clip_frames)
     local_size = _local_batch_size(batch_size, shard)
     host, num_hosts = shard
     num_samples = min(limit or len(source), len(source))
-    num_batches = -(-num_samples // batch_size)
+    stop = start + -(-(num_samples - start) // batch_size) * batch_size  # of whole batches
     sample = functools.partial(
         _evaluation_sample, source=source, num_samples=num_samples, data_config=data_config
     )
-    samples = grain.MapDataset.range(num_batches * batch_size).map(sample)[host::num_hosts]
+    samples = grain.MapDataset.range(start, stop).map(sample)[host::num_hosts]
     return _read(samples, local_size, num_threads)
 
 

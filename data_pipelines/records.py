@@ -26,7 +26,7 @@ PREPARED = {
 _ENCODED = {"image", "mask", "depth", "file_name"}  # features that a record has as bytes
 _METADATA = {
     **{"num_masks": int, "max_side": int, "upright": bool, "annotation": str},
-    **{"published_sizes": dict, "remarks": dict},
+    **{"published_sizes": dict, "remarks": dict, "categories": dict},
     "num_frames": dict,  # of a data set of videos, a list for each split
 }
 
@@ -88,13 +88,15 @@ def refuse_damage(directory):
 def _check_info(info):
     """Raises an error of any kind unless features and metadata are those of a data set of ours."""
     metadata = {"upright": False, "annotation": "", "published_sizes": {}, "remarks": {}}
-    metadata["num_frames"] = {}
+    metadata |= {"num_frames": {}, "categories": {}}
     metadata |= info.metadata
     for name, kind in _METADATA.items():
         if type(metadata[name]) is not kind:
             raise ValueError(f"{name} is {metadata[name]!r} in metadata.json")
     if not 0 <= metadata["num_masks"] <= 255 or metadata["max_side"] < 0:
         raise ValueError("num_masks or max_side is out of range in metadata.json")
+    if not all(number.isdecimal() for number in metadata["categories"]):
+        raise ValueError("a category has no number in metadata.json")
     expected = {"image", "file_name"}
     expected |= {"mask", "classes", "boxes"} if metadata["num_masks"] else set()
     if metadata["num_frames"]:
@@ -133,6 +135,8 @@ class PreparedSplit:
         self._metadata = metadata
         # The static bound on ground-truth masks (the background is one); 0: there are no masks.
         self.num_masks = metadata["num_masks"]
+        # Those of the publisher; 0 is an object without a class.
+        self.num_classes = 1 + max(map(int, metadata.get("categories", {})), default=0)
         self._max_side = metadata["max_side"]  # of the stored images; 0: as published
         self._annotation = metadata.get("annotation")  # what sets the masks apart; None: nothing
         self._upright = metadata.get("upright", False)  # whether images are one's own photographs

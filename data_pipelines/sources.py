@@ -2,7 +2,8 @@
 
 A source answers for itself: `len(source)`; `source[i]`, a dict of image, index and mask;
 `num_masks`, the static bound on ground-truth masks, background included, 0 where there are none
-(then samples have no mask, and views None in its place); `max_frames`, the static bound on the
+(then samples have no mask, and views None in its place); `num_classes`, a bound that the numbers of
+all classes stay below; `max_frames`, the static bound on the
 frames of a clip, 0 where samples are images (image and mask of a clip have a leading axis F); the
 views that are taken of its samples (`training_view`, `evaluation_view`); and `protocol`, a line
 that says what an evaluation sees.
@@ -69,6 +70,11 @@ class InMemory:
 
     def __len__(self):
         return len(self.source)
+
+    @property
+    def num_classes(self):
+        """The bound on the numbers of classes."""
+        return self.source.num_classes
 
     def __getitem__(self, index):
         index = int(index)

@@ -5,7 +5,8 @@ object: metrics in percent, protocol, step, number of samples. Any key of the mo
 changed: --config.data.data_dir=DIR, or --config.model.num_slots=24 where one Gaussian serves all
 slots. --thresholds=0,0.05,0.1,0.2 prints the metrics for each threshold of the slot reduction
 instead, and draws them. Of videos, --released_ari adds what the reference's code gives as ARI: its
-integers overflow there, so it is good for a comparison with its published numbers only.
+integers overflow there, so it is good for a comparison with its published numbers only. The run of
+a probe (recognition_shapes) is evaluated on a split of its slots that was extracted: --split=test.
 """
 
 import json
@@ -25,7 +26,9 @@ from dias_jax.evaluation.split import (
     protocol_line,
 )
 from dias_jax.runs.flags import open_model, run_on_model
+from dias_jax.runs.trained_model import restore
 from dias_jax.segmentation import MASKS
+from dias_jax.tasks import recognition
 from dias_jax.video_metrics import ari_released
 
 SPLIT = flags.DEFINE_string("split", None, "split to evaluate; default: the config's")
@@ -135,9 +138,29 @@ def evaluate_and_save(trained, split, out):
     return metrics, count
 
 
+def report_probe(config):
+    """Evaluate the probe of --workdir on a split of its slots, and print. Nothing is written."""
+    require("workdir")
+    if THRESHOLDS.value is not None or SAVE.value or RELEASED_ARI.value:
+        raise UserError("a probe has no masks: leave out --thresholds, --save_predictions ...")
+    split, probe = SPLIT.value or config.evaluation.split, recognition.Recognition(config).model
+    samples = recognition.open_samples(config, split)
+    trained = restore(flags.FLAGS.workdir, config, probe, CHECKPOINT.value)
+    report = {
+        "metrics": recognition.evaluate(probe, trained.variables, samples, config),
+        "protocol": recognition.protocol_line(config, split),
+        "step": trained.step,
+        "num_samples": min(config.evaluation.limit or len(samples), len(samples)),
+    }
+    print(json.dumps(report))
+
+
 def main(arguments):
     """Evaluate and print."""
     config, sweep = flags.FLAGS.config, THRESHOLDS.value is not None
+    if config.task == "recognition":
+        report_probe(config)
+        return
     values = read_thresholds() if sweep else None
     out = open_out() if sweep or SAVE.value else None
     split = SPLIT.value or config.evaluation.split

@@ -83,7 +83,7 @@ def test_train_then_evaluate_then_segment(run_module, tiny_flags, tmp_path):
 def test_own_images_without_masks(run_module, tiny_flags, tmp_path):
     """From a folder of pictures to a gallery; what needs masks says so."""
     for number in range(10):
-        image, _ = shapes.render(number, "train", 40)
+        image = shapes.render(number, "train", 40).image
         (tmp_path / "own").mkdir(exist_ok=True)
         Image.fromarray(image).save(tmp_path / "own" / f"{number}.png")
     folders = [f"--source={tmp_path / 'own'}", f"--data_dir={tmp_path / 'data'}"]

@@ -30,11 +30,12 @@ NAMES = (
     "voc",
     "ytvis",
 )
+PROBES = ("recognition_shapes",)  # trained on slots
 VARIANTS = (*NAMES, *(f"{name}:released" for name in NAMES), "shapes:side_by_side")
 
 
 def test_experiments_are_found():
-    assert tuple(experiment_names()) == NAMES
+    assert tuple(experiment_names()) == tuple(sorted([*NAMES, *PROBES]))
     files = [f"--config={experiment_folder() / 'shapes.py'}:released", "--config.steps=2"]
     assert name_files(["--config=shapes:released", "--config.steps=2"]) == files
 
@@ -61,7 +62,20 @@ def test_experiment_is_short_and_says_how_to_run_it(name):
         assert word in text
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PROBES)
+def test_experiments_of_probes(name):
+    """The released variant takes the first two things of an image, the rest is the same."""
+    ours, released = (flatten(load_experiment(n)) for n in (name, f"{name}:released"))
+    check_config(load_experiment(name))
+    assert ours.keys() == flatten(get_config()).keys() and ours["task"] == "recognition"
+    assert {key for key in ours if ours[key] != released[key]} == {"probe.things"}
+    text = (experiment_folder() / f"{name}.py").read_text()
+    assert len(text.splitlines()) <= 40
+    for command in ("extract --split=test ", f"train --config={name} ", "evaluate --workdir="):
+        assert f"python -m dias_jax.{command}" in text
+
+
+@pytest.mark.parametrize("name", (*NAMES, *PROBES))
 def test_unknown_variants_are_user_errors(name):
     with pytest.raises(UserError, match="released"):
         load_experiment(f"{name}:other")

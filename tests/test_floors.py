@@ -21,6 +21,7 @@ FLOORS = [
     ["dias_jax.pretrained", "dias_jax.segmentation", "dias_jax.slot_statistics"],
     ["dias_jax.losses"],
     ["dias_jax.video_losses"],
+    ["dias_jax.downstream"],
     ["dias_jax.steps", "dias_jax.runs"],
     ["dias_jax.evaluation", "dias_jax.own_images"],
     ["dias_jax.tasks", "dias_jax.own_videos"],
@@ -31,7 +32,7 @@ FLOORS = [
     # files in it are imported, never the door.
     [
         *("dias_jax.models", "dias_jax.train", "dias_jax.evaluate", "dias_jax.segment"),
-        *("dias_jax.convert", "dias_jax.weights", "dias_jax.demo"),
+        *("dias_jax.convert", "dias_jax.weights", "dias_jax.demo", "dias_jax.extract"),
         *("dias_jax.gallery.__main__", "dias_jax.compare.__main__"),
         *("data_pipelines.prepare", "data_pipelines.preview"),
         *("experiments",),

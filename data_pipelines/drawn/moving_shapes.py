@@ -46,6 +46,7 @@ class MovingShapes:
     """
 
     num_masks = NUM_MASKS
+    num_classes = len(ALL_FORMS)
     max_frames = NUM_FRAMES
 
     def __init__(self, split, size=128, seed=0):

@@ -9,6 +9,7 @@ that would show too little of it is drawn again. So every object of a scene is v
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,14 +30,30 @@ _MIN_VISIBLE_SHARE = 0.35  # of the object's own area
 _PLACEMENT_ATTEMPTS = 12
 
 
+class Scene(NamedTuple):
+    """A picture and what is in it: K objects, from front to back, which are 2, 3, .. in the mask.
+
+    What is told of an object is so of the whole of it, whatever others hide.
+    """
+
+    image: np.ndarray  # (size, size, 3) uint8
+    mask: np.ndarray  # (size, size) uint8, 1 is the ground
+    forms: np.ndarray  # (K,) int32, numbers in forms.ALL_FORMS
+    hues: np.ndarray  # (K,) float32 in [0, 1), around the circle of colours
+    centres: np.ndarray  # (K, 2) float32, x and y
+    radii: np.ndarray  # (K,) float32
+
+
 class Shapes:
     """Random access to the scenes of one split.
 
-    `source[i]` is a dict: image (size, size, 3) uint8, mask (size, size) uint8, index int. Raises
-    UserError when `split` is none of SPLIT_SIZES.
+    `source[i]` is a dict: image (size, size, 3) uint8, mask (size, size) uint8, index int, and of
+    the objects classes (their forms), hues, centres and radii as in a `Scene`. Raises UserError
+    when `split` is none of SPLIT_SIZES.
     """
 
     num_masks = NUM_MASKS
+    num_classes = len(forms.ALL_FORMS)
     max_frames = 0  # images
 
     def __init__(self, split, size=128, seed=0):
@@ -52,8 +69,8 @@ class Shapes:
         return SPLIT_SIZES[self.split]
 
     def __getitem__(self, index):
-        image, mask = render(index, self.split, self.size, self.seed)
-        return {"image": image, "mask": mask, "index": int(index)}
+        scene = render(index, self.split, self.size, self.seed)._asdict()
+        return {"index": int(index), "classes": scene.pop("forms")} | scene
 
     def training_view(self, sample, rng, data_config):
         """The scene as it is: image, mask."""
@@ -69,10 +86,10 @@ class Shapes:
 
 
 def render(index, split, size=128, seed=0):
-    """Draw one scene: -> image (size, size, 3) uint8, mask (size, size) uint8.
+    """Draw one scene: -> Scene.
 
-    In the mask 1 is the ground, 2.. are objects. index: the scene's number in its split, "train",
-    "validation" or "test"; seed: another seed, another set of scenes.
+    index: the scene's number in its split, "train", "validation" or "test"; seed: another seed,
+    another set of scenes.
     """
     random = np.random.default_rng((seed, SPLIT_NUMBERS[split], index))
     # What is drawn at random comes first and does not depend on the size, but for the pixel noise.
@@ -82,15 +99,19 @@ def render(index, split, size=128, seed=0):
 
     painting = Painting(size)
     mask = np.ones((size, size), np.uint8)
-    placed = []
+    placed, found = [], []
     for hue in hues[1:]:
-        item = _place(random, mask, placed)
+        form, item = _place(random, mask, placed)
         if item is not None:
             placed.append(item)
+            found.append((form, hue, item.centre, item.radius))
             mask[item.window][item.visible] = 1 + len(placed)
             painting.add(item, textures.object_surface(random, item, hue, light_angle))
     ground = textures.ground_surface(random, hues[0], light_angle, size)
-    return painting.finish(ground, random), mask
+    image = painting.finish(ground, random)
+    numbers, *others = zip(*found)
+    others = (np.array(values, np.float32) for values in others)
+    return Scene(image, mask, np.array(numbers, np.int32), *others)
 
 
 def spread(random, count):
@@ -100,19 +121,19 @@ def spread(random, count):
 
 
 def _place(random, mask, placed):
-    """A PlacedObject that is seen well enough behind those in `mask`, or None."""
+    """Form and PlacedObject of one that is seen well enough behind those in `mask`, or None."""
     size = mask.shape[0]
     for _ in range(_PLACEMENT_ATTEMPTS):
-        form = forms.ALL_FORMS[int(random.integers(len(forms.ALL_FORMS)))]
+        form = int(random.integers(len(forms.ALL_FORMS)))
         style, radius = random.random(), random.uniform(0.14, 0.28)
         angle = random.uniform(0, 2 * math.pi)
         centre = _draw_centre(random, radius, placed)
-        item = place(form, style, centre, radius, angle, mask)
+        item = place(forms.ALL_FORMS[form], style, centre, radius, angle, mask)
         area = np.count_nonzero(item.distance <= 0)
         enough = max(_MIN_VISIBLE_AREA * size * size, _MIN_VISIBLE_SHARE * area)
         if np.count_nonzero(item.visible) >= enough:
-            return item
-    return None
+            return form, item
+    return None, None
 
 
 def _draw_centre(random, radius, placed):

@@ -25,6 +25,12 @@ class Key:
 
 KEYS = {
     "seed": Key(42, "of initial parameters, order of samples, views and sampled slots", at_least=0),
+    "task": Key(
+        "discovery",
+        "of objects; recognition: a probe on their slots, for which what begins with probe counts "
+        "in place of model and loss",
+        choices=("discovery", "recognition"),
+    ),
     "steps": Key(100_000, "optimiser steps", at_least=1),
     "batch_size": Key(32, "samples a step, over all devices and hosts", at_least=1),
     "accumulation": Key(1, "equal parts in which a device takes its share of the batch", 1),
@@ -129,6 +135,24 @@ KEYS = {
         0.0, "of where tokens go next; 0: off, else model.video.predicts_similarity", 0
     ),
     "loss.similarity_temperature": Key(1.0, "that divides the cosines of features", 1e-6),
+    # Of a probe.
+    "probe.slots": Key("slots", "folder that `python -m dias_jax.extract` has written"),
+    "probe.head": Key(
+        "mlp",
+        "two layers, as released, or one",
+        choices=("mlp", "linear"),
+    ),
+    "probe.dropout": Key(0.1, "of the hidden layer", 0, 0.99),
+    "probe.threshold": Key(
+        0.1, "IoU above which a thing and its slot are a pair that counts", 0, 1
+    ),
+    "probe.things": Key(
+        "all",
+        "which may be in a pair; first_two: of each image, as released",
+        choices=("all", "first_two"),
+    ),
+    "probe.box_weight": Key(1.0, "of the boxes' L1 beside the classes' cross-entropy", 0),
+    "probe.held_out": Key(0.1, "share of train on which the best step is chosen", 0, 0.9),
     # Optimiser.
     "optimizer.learning_rate": Key(
         2e-4, "peak of Adam's; in proportion to the batch size", at_least=0

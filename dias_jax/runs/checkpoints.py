@@ -168,9 +168,12 @@ class Checkpoints:
         except Exception as error:  # whatever the bytes happen to mean to Orbax and its libraries
             raise DamagedCheckpoint(reason(error)) from error
         if backbone != self.identity:
+            what, key = "backbone weights", "file with --config.model.backbone.weights"
+            if str(backbone).startswith("slots:"):
+                what, key = "other slots,", "folder with --config.probe.slots"
             raise UserError(
-                f"{self.directory}/{step} was trained on backbone weights {backbone}, not on "
-                f"{self.identity}: name the same file with --config.model.backbone.weights"
+                f"{self.directory}/{step} was trained on {what} {backbone}, not on "
+                f"{self.identity}: name the same {key}"
             )
         for name, digest in digests(state).items():
             if expected.get(name, digest) != digest:  # earlier versions recorded none

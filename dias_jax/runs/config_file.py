@@ -20,6 +20,7 @@ FREE_KEYS = (
     "data.skip_damaged",
     "data.keep_in_memory",
     "model.backbone.weights",
+    "probe.slots",
 )
 # What `--allow_change` lets a continuation change: how long and how strongly it learns.
 SCHEDULE_KEYS = (

@@ -7,6 +7,7 @@ import flax
 import jax
 import jax.numpy as jnp
 
+from dias_jax.downstream.slot_cache import fingerprint
 from dias_jax.models.inputs import initialize
 from dias_jax.pretrained.backbone import load_backbone
 
@@ -29,14 +30,19 @@ class TrainState:
 def start_variables(config, model):
     """Variables at step 0, {"params", "backbone"}, and the identity of the backbone's weights.
 
+    A probe's is that of the slots that it is trained on.
+
     Raises UserError, before anything is compiled, when sizes do not fit or the backbone's weight
     file is missing or does not fit.
     """
     start = functools.partial(initialize, model, image_size=config.data.image_size)
     key = jax.random.key(config.seed)
-    shapes = jax.eval_shape(start, key)
+    nothing = {"backbone": {"params": {}}}  # a probe has no backbone of its own
+    shapes = nothing | jax.eval_shape(start, key)
     backbone, identity = load_backbone(config, shapes["backbone"]["params"])
-    variables = jax.jit(start)(key)
+    if config.task == "recognition":
+        identity = f"slots:{fingerprint(config.probe.slots, 'train')}"
+    variables = nothing | jax.jit(start)(key)
     if backbone is None:
         backbone = variables["backbone"]["params"]
     return variables | {"backbone": {"params": jax.tree.map(jnp.asarray, backbone)}}, identity

@@ -46,8 +46,14 @@ def open_run(workdir, config, which="best"):
     sound checkpoint, the backbone's weights are missing or others, or `config` asks for parameters
     of other shapes.
     """
+    if config.task != "discovery":
+        raise UserError(f"{workdir} holds a probe: only train and evaluate understand it")
     check_fits(config, load_config(workdir))
-    model = build(config.model)
+    return restore(workdir, config, build(config.model), which)
+
+
+def restore(workdir, config, model, which):
+    """`open_run` of a model that is built: -> TrainedModel."""
     variables, identity = start_variables(config, model)
     checkpoints = Checkpoints(workdir, identity)
     params, step = checkpoints.restore_params(variables["params"], which)

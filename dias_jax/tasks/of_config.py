@@ -1,9 +1,15 @@
 """The task that a config stands for."""
 
 from dias_jax.tasks.discovery import Discovery
+from dias_jax.tasks.recognition import Recognition
 from dias_jax.tasks.video import VideoDiscovery
 
 
 def task_of(config):
-    """Discovery, in images or in videos. Raises UserError on a config that cannot be run."""
+    """Discovery, in images or in videos, or recognition.
+
+    Raises UserError on a config that cannot be run.
+    """
+    if config.task == "recognition":
+        return Recognition(config)
     return VideoDiscovery(config) if config.model.kind == "video" else Discovery(config)

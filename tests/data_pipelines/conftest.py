@@ -37,7 +37,7 @@ def write_coco(directory):
 
 
 def _write_sample(directory, folder, split, stem, index):
-    image, scene = shapes.render(index, split, 96)
+    image, scene, *_ = shapes.render(index, split, 96)
     # Photographs are not square, and not all of them have the same size.
     rows, columns = slice(0, 96 - 4 * (index % 3)), slice(0, 96 - 6 * (index % 4))
     image, scene = image[rows, columns], scene[rows, columns]

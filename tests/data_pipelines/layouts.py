@@ -35,7 +35,7 @@ def write_voc(directory, counts=(("VOC2012", "trainval", 5), ("VOC2007", "trainv
 
 
 def _write_voc_image(folder, stem, number):
-    image, scene = shapes.render(number, "test", 64)
+    image, scene, *_ = shapes.render(number, "test", 64)
     image, scene = image[: 60 - number], scene[: 60 - number]
     indices = np.where(scene == 1, 0, scene + 1)  # the index 2 is left out
     classes = np.array([0, 0, *VOC_CLASSES, *VOC_CLASSES], np.uint8)[scene]
@@ -68,7 +68,7 @@ def write_clevrtex(directory, variants=(("full", 4), ("outd", 3), ("camo", 2))):
 
 
 def _write_scene(path, number):
-    image, scene = shapes.render(number, "validation", 48)
+    image, scene, *_ = shapes.render(number, "validation", 48)
     indices = np.where(scene == 1, 0, scene).astype(np.uint8)  # index 1 is hidden behind the others
     save_palette(indices, path.with_name(f"{path.stem}_flat.png"))
     opaque = np.concatenate([image, np.full_like(image[..., :1], 255)], axis=2)

@@ -22,7 +22,7 @@ from dias_jax.pictures import overlays
 
 def picture(number=0):
     """An image (24, 32, 3) and an index picture (24, 32): 0 background, 3.. objects."""
-    image, mask = shapes.render(number, "test", 32)
+    image, mask, *_ = shapes.render(number, "test", 32)
     return image[:24], np.where(mask == 1, 0, mask + 1)[:24].astype(np.uint8)
 
 

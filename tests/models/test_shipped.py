@@ -58,7 +58,7 @@ def test_the_embedded_default_ships():
 
 @pytest.mark.slow
 def test_commands_use_it_when_no_run_is_named(run_module, tmp_path):
-    image, _ = shapes.render(0, "test", 60)
+    image = shapes.render(0, "test", 60).image
     Image.fromarray(image).save(tmp_path / "scene.png")
     run_module("dias_jax.segment", f"--out={tmp_path / 'out'}", tmp_path / "scene.png")
     saved = np.load(tmp_path / "out" / "scene.png.segments.npz")

@@ -1,0 +1,168 @@
+"""Slots in files: what is in them, stopped and continued, and what is refused."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipelines import pipeline
+from dias_jax.downstream import slot_cache
+from dias_jax.downstream.matching import match_maps
+from dias_jax.downstream.slot_cache import HEADER, SlotCache, missing_files
+from dias_jax.errors import UserError
+from dias_jax.evaluation import extraction
+from dias_jax.evaluation.extraction import extract_split
+from dias_jax.models.build import build
+from dias_jax.models.prediction import predict
+from dias_jax.runs.state import start_variables
+from dias_jax.runs.trained_model import TrainedModel
+from dias_jax.segmentation import slot_map
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+@pytest.fixture
+def untrained(tiny_config, monkeypatch):
+    """A tiny model with 12 samples of a split, which makes three files."""
+    monkeypatch.setattr(slot_cache, "SAMPLES_PER_FILE", 5)
+    model = build(tiny_config.model)
+    return TrainedModel(model, start_variables(tiny_config, model)[0], tiny_config, 0)
+
+
+def read(folder, split="test"):
+    cache = SlotCache(folder, split)
+    samples = [cache[i] for i in range(len(cache))]
+    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+
+
+def test_what_is_extracted(untrained, tmp_path):
+    assert extract_split(untrained, "test", tmp_path, "aggregator") == tmp_path / "test"
+    found, config = read(tmp_path), untrained.config
+    (batch,) = pipeline.evaluation_batches(config.data, "test", 12, limit=12)
+    key = jax.random.key(config.seed)
+    output = predict(untrained.model, untrained.variables, batch["image"], key, batch["index"])
+    segments = slot_map(output.final_attention, (32, 32))
+    slot, iou = match_maps(segments, batch["mask"], 4, 6)
+    for name in ("index", "classes", "boxes"):
+        np.testing.assert_array_equal(found[name], batch[name])
+    np.testing.assert_array_equal(found["slot_mask"], output.slot_mask)
+    # Another batch size, another order of sums; a pixel between two slots may change sides.
+    np.testing.assert_allclose(found["slots"], output.slots, atol=1e-4)
+    np.testing.assert_allclose(found["iou"], iou, atol=0.01)
+    assert (found["slot"] == slot).mean() > 0.9
+    assert ((found["slot"] >= 0) <= (found["classes"] >= 0)).all()
+    assert (found["iou"] > 0.1).any()
+
+
+def test_goes_on_where_it_was_stopped(untrained, tmp_path, monkeypatch):
+    extract_split(untrained, "test", tmp_path / "whole", "aggregator")
+    complete = extraction.write_samples
+
+    def stopped(path, header, samples):
+        complete(path, header, samples if path.stem != "00001" else interrupt(samples))
+
+    def interrupt(samples):
+        yield next(samples)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(extraction, "write_samples", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        extract_split(untrained, "test", tmp_path / "stopped", "aggregator")
+    files = sorted(path.name for path in (tmp_path / "stopped/test").iterdir())
+    assert files == ["00000.array_record", HEADER]
+    with pytest.raises(UserError, match="lacks 2 of 3 files, the first is 00001.array_record"):
+        SlotCache(tmp_path / "stopped", "test")
+
+    written = []
+    monkeypatch.setattr(
+        extraction,
+        "write_samples",
+        lambda path, *rest: (written.append(path.name), complete(path, *rest)),
+    )
+    extract_split(untrained, "test", tmp_path / "stopped", "aggregator")
+    assert written == ["00001.array_record", "00002.array_record"]
+    expected = read(tmp_path / "whole")
+    for name, values in read(tmp_path / "stopped").items():
+        np.testing.assert_array_equal(values, expected[name], err_msg=name)
+    extract_split(untrained, "test", tmp_path / "stopped", "aggregator")
+    assert len(written) == 2
+
+
+def test_slots_of_something_else_are_refused(untrained, tmp_path):
+    extract_split(untrained, "test", tmp_path, "aggregator")
+
+    def refuses(name, trained=untrained, masks="aggregator"):
+        with pytest.raises(UserError, match=f"test holds slots of another {name}, .* and not "):
+            extract_split(trained, "test", tmp_path, masks)
+
+    refuses("masks", masks="decoder")
+    others = jax.tree.map(lambda x: x + 1, untrained.variables)
+    refuses("parameters", untrained._replace(variables=others))
+    untrained.config.data.threads = 2  # changes nothing
+    extract_split(untrained, "test", tmp_path, "aggregator")
+    untrained.config.model.reinit.threshold = 0.3
+    refuses("config")
+    untrained.config.evaluation.limit = 13
+    refuses("num_samples")
+
+
+def test_what_cannot_be_matched_is_refused(untrained, tmp_path):
+    untrained.config.evaluation.batch_size = 0
+    with pytest.raises(UserError, match="evaluation.batch_size"):
+        extract_split(untrained, "test", tmp_path, "aggregator")
+    untrained.config.model.kind = "video"
+    with pytest.raises(UserError, match="slots of images"):
+        extract_split(untrained, "test", tmp_path, "aggregator")
+    assert not list(tmp_path.iterdir())
+
+
+HEADER_OF_THREE = {
+    **{"num_samples": 3, "num_slots": 2, "slot_width": 4, "num_things": 1, "split": "test"},
+    "num_classes": 7,
+}
+
+
+@pytest.fixture
+def small_cache(tmp_path):
+    """A folder with three samples of nothing."""
+    folder = tmp_path / "test"
+    (path,) = missing_files(folder, HEADER_OF_THREE)
+    zeros = np.zeros(3, slot_cache.record_type(HEADER_OF_THREE))
+    slot_cache.write_samples(path, HEADER_OF_THREE, zeros)
+    return folder
+
+
+def test_damaged_files_are_one_line(small_cache):
+    folder, (path,) = small_cache.parent, small_cache.glob("*.array_record")
+    assert SlotCache(folder, "test")[2]["slots"].shape == (2, 4)
+    with pytest.raises(UserError, match="extract --split=train"):
+        SlotCache(folder, "train")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="test is damaged"):
+        SlotCache(folder, "test")
+    path.write_bytes(content)
+    (small_cache / HEADER).write_text(json.dumps(HEADER_OF_THREE | {"num_samples": 4}))
+    with pytest.raises(UserError, match="3 samples instead of 4"):
+        SlotCache(folder, "test")
+    (small_cache / HEADER).write_text(json.dumps(HEADER_OF_THREE | {"slot_width": 5}))
+    with pytest.raises(UserError, match="test is damaged"):
+        SlotCache(folder, "test")[0]
+    for text in ("{", "[]", '{"num_samples": "3"}'):
+        (small_cache / HEADER).write_text(text)
+        with pytest.raises(UserError, match="cache.json is damaged"):
+            SlotCache(folder, "test")
+
+
+@pytest.mark.slow
+def test_the_command(run_module, tmp_path):
+    flags = "--split=test", f"--out={tmp_path}", "--config.evaluation.limit=8"
+    flags += ("--config.evaluation.batch_size=4",)
+    result = run_module("dias_jax.extract", *flags, devices=2)
+    assert result.stdout.strip() == f"slots in {tmp_path / 'test'}"
+    assert len(SlotCache(tmp_path, "test")) == 8
+    other = run_module("dias_jax.extract", *flags, "--masks=decoder", check=False)
+    assert other.returncode == 2 and len(other.stderr.strip().splitlines()) == 1
+    missing = run_module("dias_jax.extract", "--split=test", check=False)
+    assert missing.returncode == 2 and "--out is missing" in missing.stderr
