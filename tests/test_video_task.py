@@ -18,7 +18,7 @@ from dias_jax.tasks.of_config import task_of
 from dias_jax.tasks.video import VideoDiscovery
 from dias_jax.training.loop import fit
 from dias_jax.training.train_model import train_model
-from experiments.studies import arms, video
+from experiments.studies import video
 from tests.faults.kill import differences
 from tests.faults.processes import final_state
 from tests.test_loop import interrupt_at
@@ -117,7 +117,6 @@ def test_what_does_not_go_together_is_one_line(config, tiny_config):
 def test_arms_of_the_study_are_valid():
     for name in video.CHANGES:
         check_config(video.arm_config(name, 7))
-    assert arms.chosen_arms(None, video.CHANGES) == list(video.CHANGES)
 
 
 def test_linked_slots_follow_their_direction():

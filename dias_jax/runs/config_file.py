@@ -52,7 +52,7 @@ def save_config(config, workdir):
 
 def holds_config(workdir):
     """Whether `workdir` is that of a run."""
-    return (epath.Path(workdir) / FILE_NAME).is_file()
+    return (epath.Path(workdir) / FILE_NAME).exists()  # is_file of etils 1.9 is true of nothing
 
 
 def load_config(workdir):
@@ -70,7 +70,7 @@ def load_config(workdir):
             f"{path} is damaged ({reason(error)}): restore it, or name another --workdir"
         ) from error
     weights = config.model.backbone.weights
-    if weights and (path.parent / weights).is_file():
+    if weights and (path.parent / weights).exists():
         config.model.backbone.weights = str(path.parent / weights)
     return config
 

@@ -9,13 +9,11 @@ repeated, so the script may be stopped, or started several times with different 
 other. At the end OUT holds table.md, differences.md and ablation.png over all seeds found there.
 """
 
-import itertools
 import pathlib
 
 import matplotlib.pyplot as plt
 import numpy as np
 import scipy.stats
-from absl import flags
 
 from dias_jax.cli import require, run
 from dias_jax.config.experiments import load_experiment
@@ -26,11 +24,6 @@ from dias_jax.segmentation import MASKS
 from dias_jax.training.train_model import train_model
 
 from . import arms
-
-OUT = flags.DEFINE_string("out", None, "directory for all runs, the tables and the figure")
-SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "seeds to train with")
-ARMS = flags.DEFINE_multi_string("arm", None, "train only this arm; may be given several times")
-STEPS = flags.DEFINE_integer("steps", 0, "of every run; 0: those of the recipe", 0)
 
 WHOLE = "everything"
 BLIND = {
@@ -72,7 +65,7 @@ def run_arm(name, seed, directory):
     """Train one arm and evaluate it on the test split, unless its result is there."""
     if (directory / arms.RESULT).exists():
         return
-    trained = train_model(arm_config(name, seed, STEPS.value), directory)
+    trained = train_model(arm_config(name, seed, arms.STEPS.value), directory)
     trained.config.evaluation.limit = 0
     metrics, _ = evaluate_model(trained, "test")
     arms.keep_result(directory, metrics, protocol_line(trained.config, "test"))
@@ -129,10 +122,8 @@ def plot(results, path):
 def main(arguments):
     """Run what is missing, then write tables and figure."""
     require("out")
-    out = pathlib.Path(OUT.value)
-    for seed, name in itertools.product(
-        map(int, SEEDS.value), arms.chosen_arms(ARMS.value, CHANGES)
-    ):
+    out = pathlib.Path(arms.OUT.value)
+    for seed, name in arms.chosen_arms(CHANGES):
         print(f"seed {seed}: {name}", flush=True)
         run_arm(name, seed, out / name / str(seed))
     results = arms.read_results(out, CHANGES)

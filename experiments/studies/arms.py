@@ -1,21 +1,27 @@
 """Arms of a study: the same recipe with changes, trained with several seeds, once each."""
 
+import itertools
 import json
 
 import numpy as np
+from absl import flags
 
 from dias_jax.errors import UserError
 from dias_jax.pictures.tables import markdown_table
 
+OUT = flags.DEFINE_string("out", None, "directory for all runs and what is made of them")
+SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "seeds to train with")
+ARMS = flags.DEFINE_multi_string("arm", None, "train only this arm; may be given several times")
+STEPS = flags.DEFINE_integer("steps", 0, "of every run; 0: those of the recipe", 0)
 RESULT = "test.json"  # in OUT/ARM/SEED
 
 
-def chosen_arms(asked, arms):
-    """Names of the arms to train: those asked for, or all. Raises UserError on one that is none."""
-    for name in asked or ():
+def chosen_arms(arms):
+    """(seed, name) of the runs asked for. Raises UserError on a name that is no arm."""
+    for name in ARMS.value or ():
         if name not in arms:
             raise UserError(f'--arm="{name}" is unknown: use one of {tuple(arms)}')
-    return asked or list(arms)
+    return itertools.product(map(int, SEEDS.value), ARMS.value or list(arms))
 
 
 def keep_result(directory, metrics, protocol):

@@ -12,7 +12,6 @@ tables over all seeds found there.
 """
 
 import functools
-import itertools
 import pathlib
 
 import jax
@@ -39,10 +38,6 @@ from dias_jax.training.train_model import train_model
 from . import arms
 from .k_means import k_means
 
-OUT = flags.DEFINE_string("out", None, "directory for all runs and the table")
-SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "seeds to train with")
-ARMS = flags.DEFINE_multi_string("arm", None, "train only this arm; may be given several times")
-STEPS = flags.DEFINE_integer("steps", 0, "of every run; 0: those of the recipe", 0)
 VIDEOS = flags.DEFINE_integer("videos", 128, "of the test split; 0: all", 0)
 
 SPLIT = "test"
@@ -85,7 +80,7 @@ def run_arm(name, seed, out):
     directory = out / name / str(seed)
     if (directory / arms.RESULT).exists():
         return
-    trained = train_model(arm_config(name, seed, STEPS.value), directory)
+    trained = train_model(arm_config(name, seed, arms.STEPS.value), directory)
     config = trained.config
     config.evaluation.limit = VIDEOS.value
     num_masks = open_evaluation(config, SPLIT).num_masks
@@ -172,10 +167,8 @@ def k_means_step(variables, batch, rng, *, model, num_masks):
 def main(arguments):
     """Run what is missing, then write the table."""
     require("out")
-    out = pathlib.Path(OUT.value)
-    for seed, name in itertools.product(
-        map(int, SEEDS.value), arms.chosen_arms(ARMS.value, CHANGES)
-    ):
+    out = pathlib.Path(arms.OUT.value)
+    for seed, name in arms.chosen_arms(CHANGES):
         print(f"seed {seed}: {name}", flush=True)
         run_arm(name, seed, out)
     results = arms.read_results(out, [*CHANGES, LINKED, CLUSTERS])

@@ -70,7 +70,7 @@ def test_commands_use_it_when_no_run_is_named(run_module, tmp_path):
 
 
 def test_an_unknown_name_gets_the_list():
-    with pytest.raises(UserError, match='"clouds" is neither .* ships: shapes'):
+    with pytest.raises(UserError, match='"clouds" is neither .* ships: moving_shapes, shapes'):
         load("clouds")
 
 
