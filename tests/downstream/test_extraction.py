@@ -36,6 +36,7 @@ def read(folder, split="test"):
     return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
+@pytest.mark.slow
 def test_what_is_extracted(untrained, tmp_path):
     assert extract_split(untrained, "test", tmp_path, "aggregator") == tmp_path / "test"
     found, config = read(tmp_path), untrained.config

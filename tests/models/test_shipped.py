@@ -18,7 +18,13 @@ from dias_jax.models import load, shipped
 from dias_jax.runs.trained_model import TrainedModel
 
 
-@pytest.mark.parametrize("name", shipped.shipped_names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name != "shapes" else ())
+        for name in shipped.shipped_names()
+    ],
+)
 def test_a_shipped_checkpoint_reaches_its_recorded_metrics(name):
     record, config = shipped.read_record(name), shipped.shipped_config(name)
     model, variables = load(name)
