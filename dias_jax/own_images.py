@@ -40,15 +40,20 @@ def find_images(arguments):
         if name.lower().endswith((PICTURE, ARRAYS)):
             num_results += 1
             continue
-        other = images.setdefault(name, path)
-        if os.path.realpath(other) != os.path.realpath(path):
-            raise UserError(
-                f"{other} and {path} would both become {name}{PICTURE}: name a folder that holds "
-                "both, or segment them one after the other with another --out"
-            )
+        claim(images, name, path, PICTURE, "name a folder that holds both")
     if not images:
         raise UserError("name at least one image, or a folder that holds one (see --help)")
     return images, num_results
+
+
+def claim(found, name, path, suffix, remedy):
+    """Note in {name: path} whose results have a name. Raises UserError where it is taken."""
+    other = found.setdefault(name, path)
+    if os.path.realpath(other) != os.path.realpath(path):
+        raise UserError(
+            f"{other} and {path} would both become {name}{suffix}: {remedy}, or segment them one "
+            "after the other with another --out"
+        )
 
 
 def list_images(argument):

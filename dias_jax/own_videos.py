@@ -30,7 +30,7 @@ from data_pipelines.video_files import import_av, open_video, save_mp4
 from dias_jax.errors import UserError
 from dias_jax.files import appearing_file
 from dias_jax.models.streaming import begin, step
-from dias_jax.own_images import ARRAYS, PICTURE, identity, naming_result, stretch
+from dias_jax.own_images import ARRAYS, PICTURE, claim, identity, naming_result, stretch
 from dias_jax.pictures.animation import save_animation
 from dias_jax.pictures.overlays import overlay
 from dias_jax.steps.scoring import attentions
@@ -56,12 +56,7 @@ def find_videos(arguments):
         if name.lower().endswith(RESULTS):
             num_results += 1
             continue
-        other = videos.setdefault(name, path)
-        if os.path.realpath(other) != os.path.realpath(path):
-            raise UserError(
-                f"{other} and {path} would both become {name}{ARRAYS}: rename one, or segment them "
-                "one after the other with another --out"
-            )
+        claim(videos, name, path, ARRAYS, "rename one")
     if not videos:
         raise UserError("name at least one video, or a folder of frames (see --help)")
     return videos, num_results

