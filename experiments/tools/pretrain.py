@@ -117,6 +117,7 @@ def drawing_step(variables, batch, rng, *, model, axis_name=None):
 class Pretraining:
     """The task, as `fit` takes it."""
 
+    unit = "images"
     protocol = "mean squared error of hidden patches, in normalised colours"
 
     def __init__(self, config):
