@@ -41,9 +41,14 @@ class Clips:
         return len(self.windows)
 
     @property
-    def num_classes(self):
-        """The bound on the numbers of classes."""
-        return self.videos.num_classes
+    def class_names(self):
+        """The names of the classes by number."""
+        return self.videos.class_names
+
+    @property
+    def properties(self):
+        """The Properties that are told of objects."""
+        return self.videos.properties
 
     def protocol(self, size):
         """One line that says what an evaluation at `size` pixels sees."""

@@ -5,7 +5,10 @@
   evaluation adds "valid" bool (B,), False for the samples that only fill the last batch; and,
   where the data set has them, "mask" uint8 (B, H, W), 0 = not annotated, 1 = background, 2.. =
   objects, "classes" int32 (B, G) and "boxes" float32 (B, G, 4) of the objects as the view shows
-  them: left, top, right, bottom in sides of the view; class -1 where there is none.
+  them: left, top, right, bottom in sides of the view; class -1 where there is none; "crowd" bool
+  (B, G), which of them are crowds, False where the data set does not say; and, where the data set
+  has `Properties`, "kinds" int32 (B, G, P), -1 unknown or no object, and "numbers" float32
+  (B, G, Q), of the whole object and of the image as the data set tells it.
 
 Of videos a sample is a clip. "image" is (B, F, H, W, 3): in training F = `data.clip_frames`
 contiguous frames in one view, in evaluation a whole video, which zeros fill up to the longest;
@@ -24,9 +27,10 @@ import os
 import grain
 import numpy as np
 
-from data_pipelines.building.masks import labels_in_view
+from data_pipelines.building.masks import crowds_in_view, labels_in_view
 from data_pipelines.clips import pad_clip
 from data_pipelines.damage import MAX_NEIGHBOURS, ReadableSamples
+from data_pipelines.properties import properties_in_view
 from data_pipelines.sources import open_split
 from dias_jax.errors import UserError
 
@@ -75,23 +79,38 @@ def shuffled_batches(samples, view, batch_size, seed, start_step, shard, num_thr
 
 
 def evaluation_batches(
-    data_config, split, batch_size, shard=(0, 1), start=0, limit=0, num_threads=None, clip_frames=0
+    data_config,
+    split,
+    batch_size,
+    shard=(0, 1),
+    start=0,
+    limit=0,
+    num_threads=None,
+    clip_frames=0,
+    views=0,
 ):
     """An iterator over a split, each sample once over all hosts.
 
     All hosts get the same number of batches of the same shape. What fills the last one repeats the
     last sample and has valid = False. start: number of the first sample; limit: only the first so
     many samples of the split, 0: all; clip_frames: of videos, windows of so many frames instead of
-    whole ones; the others as in `train_batches`. Raises UserError when the hosts do not divide the
-    batch, and while iterating for a damaged image.
+    whole ones; views: as many random views of training instead of each sample's one of evaluation,
+    which count as samples in `start`, `limit` and "index": number k is of sample k // views; the
+    others as in `train_batches`. Raises UserError when the hosts do not divide the batch, and while
+    iterating for a damaged image.
     """
     source = open_split(data_config, split, clip_frames=clip_frames)
     local_size = _local_batch_size(batch_size, shard)
     host, num_hosts = shard
-    num_samples = min(limit or len(source), len(source))
+    size = len(source) * max(views, 1)
+    num_samples = min(limit or size, size)
     stop = start + -(-(num_samples - start) // batch_size) * batch_size  # of whole batches
     sample = functools.partial(
-        _evaluation_sample, source=source, num_samples=num_samples, data_config=data_config
+        _evaluation_sample,
+        source=source,
+        num_samples=num_samples,
+        data_config=data_config,
+        views=views,
     )
     samples = grain.MapDataset.range(start, stop).map(sample)[host::num_hosts]
     return _read(samples, local_size, num_threads)
@@ -107,16 +126,24 @@ def _training_sample(sample, rng, source, data_config, with_boxes):
     return view
 
 
-def _evaluation_sample(position, source, num_samples, data_config):
-    sample = source[min(int(position), num_samples - 1)]
-    image, mask = source.evaluation_view(sample, data_config)
+def _evaluation_sample(position, source, num_samples, data_config, views):
+    number = min(int(position), num_samples - 1)
+    sample = source[number // max(views, 1)]
+    if views:
+        rng = np.random.default_rng((data_config.seed, number))
+        image, mask = source.training_view(sample, rng, data_config)
+    else:
+        image, mask = source.evaluation_view(sample, data_config)
     valid = np.bool_(position < num_samples)
-    view = {"image": image, "index": np.int32(sample["index"]), "valid": valid}
+    view = {"image": image, "index": np.int32(number), "valid": valid}
     if mask is not None:
         view["mask"] = mask
     if "classes" in sample:
         classes, boxes = labels_in_view(sample["classes"], mask, source.num_masks - 1)
-        view |= {"classes": classes, "boxes": boxes}
+        crowd = crowds_in_view(sample.get("crowd", ()), classes)
+        view |= {"classes": classes, "boxes": boxes, "crowd": crowd}
+        if "kinds" in sample:
+            view |= properties_in_view(sample, classes)
     return _complete_clip(view, sample, source) if source.max_frames else view
 
 

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from data_pipelines import transforms
 from data_pipelines.images import decode, decode_upright
+from data_pipelines.properties import Properties
 from dias_jax.errors import UserError
 
 VERSION = "2.0.0"
@@ -26,7 +27,7 @@ PREPARED = {
 _ENCODED = {"image", "mask", "depth", "file_name"}  # features that a record has as bytes
 _METADATA = {
     **{"num_masks": int, "max_side": int, "upright": bool, "annotation": str},
-    **{"published_sizes": dict, "remarks": dict, "categories": dict},
+    **{"published_sizes": dict, "remarks": dict, "categories": dict, "kinds": dict},
     "num_frames": dict,  # of a data set of videos, a list for each split
 }
 
@@ -88,7 +89,7 @@ def refuse_damage(directory):
 def _check_info(info):
     """Raises an error of any kind unless features and metadata are those of a data set of ours."""
     metadata = {"upright": False, "annotation": "", "published_sizes": {}, "remarks": {}}
-    metadata |= {"num_frames": {}, "categories": {}}
+    metadata |= {"num_frames": {}, "categories": {}, "kinds": {}}
     metadata |= info.metadata
     for name, kind in _METADATA.items():
         if type(metadata[name]) is not kind:
@@ -99,6 +100,9 @@ def _check_info(info):
         raise ValueError("a category has no number in metadata.json")
     expected = {"image", "file_name"}
     expected |= {"mask", "classes", "boxes"} if metadata["num_masks"] else set()
+    expected |= {"kinds"} if metadata["kinds"] else set()
+    if not all(type(names) is list and names for names in metadata["kinds"].values()):
+        raise ValueError("a property has no kinds in metadata.json")
     if metadata["num_frames"]:
         expected = {"frames", "masks", "classes", "file_name"}
         for name, split in info.splits.items():
@@ -117,7 +121,8 @@ class PreparedSplit:
 
     `source[i]` is a dict: image (H, W, 3) uint8, index int and, if asked for and there, mask (H, W)
     uint8, classes (G,) int32 and boxes (G, 4) float32 (left, top, right, bottom in image widths and
-    heights) of the objects, which are 2.. in the mask, and depth (H, W) uint8.
+    heights) of the objects, which are 2.. in the mask, of some data sets crowd (G,) bool, which of
+    them are crowds, kinds and numbers as its `properties` has them, and depth (H, W) uint8.
 
     directory: the one that holds dataset_info.json; with_masks: whether masks are decoded, with
     which classes and boxes come; with_depth: whether depth is. Raises UserError when the data set
@@ -135,8 +140,12 @@ class PreparedSplit:
         self._metadata = metadata
         # The static bound on ground-truth masks (the background is one); 0: there are no masks.
         self.num_masks = metadata["num_masks"]
-        # Those of the publisher; 0 is an object without a class.
-        self.num_classes = 1 + max(map(int, metadata.get("categories", {})), default=0)
+        # The publisher's names by number; 0 is an object without a class.
+        names = {int(number): name for number, name in metadata.get("categories", {}).items()}
+        self.class_names = tuple(names.get(i, "") for i in range(1 + max(names, default=0)))
+        # What is told of objects beside their class; of older data sets nothing.
+        counts = {name: len(names) for name, names in metadata.get("kinds", {}).items()}
+        self.properties = Properties(counts)
         self._max_side = metadata["max_side"]  # of the stored images; 0: as published
         self._annotation = metadata.get("annotation")  # what sets the masks apart; None: nothing
         self._upright = metadata.get("upright", False)  # whether images are one's own photographs
@@ -160,6 +169,11 @@ class PreparedSplit:
         if self._with_masks:
             sample["mask"] = decode(record["mask"], f"the mask of {name}", "L", remedy)
             sample |= {"classes": record["classes"], "boxes": record["boxes"]}
+            if "crowd" in record:
+                sample["crowd"] = record["crowd"]
+            if self.properties.kinds:
+                no_numbers = np.zeros((len(record["classes"]), 0), np.float32)
+                sample |= {"kinds": record["kinds"], "numbers": no_numbers}
             if not self._is_consistent(sample):
                 raise UserError(f"{name} contradicts its mask or the number of masks: {remedy}")
         if self._with_depth:
@@ -186,13 +200,24 @@ class PreparedSplit:
 
     def _is_consistent(self, sample):
         mask, classes, boxes = (sample[name] for name in ("mask", "classes", "boxes"))
+        crowd = sample.get("crowd", np.zeros(len(classes), bool))
         return (
             mask.shape == sample["image"].shape[:2]
             and mask.max() <= self.num_masks
             and classes.shape == (len(classes),)
             and boxes.shape == (len(classes), 4)
             and len(classes) < self.num_masks
-            and (classes.dtype, boxes.dtype) == (np.int32, np.float32)
+            and crowd.shape == (len(classes),)
+            and (classes.dtype, boxes.dtype, crowd.dtype) == (np.int32, np.float32, bool)
+            and self._are_kinds(sample.get("kinds"), len(classes))
+        )
+
+    def _are_kinds(self, kinds, num_objects):
+        counts = list(self.properties.kinds.values())
+        return kinds is None or (
+            kinds.shape == (num_objects, len(counts))
+            and kinds.dtype == np.int32
+            and ((kinds >= -1) & (kinds < counts)).all()
         )
 
     def training_view(self, sample, rng, data_config):

@@ -2,11 +2,12 @@
 
 A source answers for itself: `len(source)`; `source[i]`, a dict of image, index and mask;
 `num_masks`, the static bound on ground-truth masks, background included, 0 where there are none
-(then samples have no mask, and views None in its place); `num_classes`, a bound that the numbers of
-all classes stay below; `max_frames`, the static bound on the
-frames of a clip, 0 where samples are images (image and mask of a clip have a leading axis F); the
-views that are taken of its samples (`training_view`, `evaluation_view`); and `protocol`, a line
-that says what an evaluation sees.
+(then samples have no mask, and views None in its place); `class_names`, a name for the number of
+every class, "" where there is none; `properties`, what samples tell of their objects beside these
+(a `Properties`, often empty); `max_frames`, the static bound on the frames of a clip, 0 where
+samples are images (image and mask of a clip have a leading axis F); the views that are taken of its
+samples (`training_view`, `evaluation_view`); and `protocol`, a line that says what an evaluation
+sees.
 """
 
 import functools
@@ -72,9 +73,14 @@ class InMemory:
         return len(self.source)
 
     @property
-    def num_classes(self):
-        """The bound on the numbers of classes."""
-        return self.source.num_classes
+    def class_names(self):
+        """The names of the classes by number."""
+        return self.source.class_names
+
+    @property
+    def properties(self):
+        """The Properties that are told of objects."""
+        return self.source.properties
 
     def __getitem__(self, index):
         index = int(index)

@@ -75,10 +75,9 @@ def compile_step(step, donate=False, split_results=False):
     )
 
     def run(state, batch, rng):
-        count = jax.local_device_count()
-        return parallel(
-            state, jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch), rng
-        )
+        count = jax.local_device_count()  # of arrays without values too
+        parts = jax.tree.map(lambda x: x.reshape(count, len(x) // count, *x.shape[1:]), batch)
+        return parallel(state, parts, rng)
 
     return run
 

@@ -17,6 +17,7 @@ from absl import flags
 
 from dias_jax import devices
 from dias_jax.cli import require
+from dias_jax.config.checks import check_config
 from dias_jax.errors import UserError
 from dias_jax.evaluation import thresholds
 from dias_jax.evaluation.split import (
@@ -26,9 +27,8 @@ from dias_jax.evaluation.split import (
     protocol_line,
 )
 from dias_jax.runs.flags import open_model, run_on_model
-from dias_jax.runs.trained_model import restore
 from dias_jax.segmentation import MASKS
-from dias_jax.tasks import recognition
+from dias_jax.tasks import properties, recognition
 from dias_jax.video_metrics import ari_released
 
 SPLIT = flags.DEFINE_string("split", None, "split to evaluate; default: the config's")
@@ -143,22 +143,16 @@ def report_probe(config):
     require("workdir")
     if THRESHOLDS.value is not None or SAVE.value or RELEASED_ARI.value:
         raise UserError("a probe has no masks: leave out --thresholds, --save_predictions ...")
-    split, probe = SPLIT.value or config.evaluation.split, recognition.Recognition(config).model
-    samples = recognition.open_samples(config, split)
-    trained = restore(flags.FLAGS.workdir, config, probe, CHECKPOINT.value)
-    report = {
-        "metrics": recognition.evaluate(probe, trained.variables, samples, config),
-        "protocol": recognition.protocol_line(config, split),
-        "step": trained.step,
-        "num_samples": min(config.evaluation.limit or len(samples), len(samples)),
-    }
-    print(json.dumps(report))
+    check_config(config)
+    split = SPLIT.value or config.evaluation.split
+    report = {"recognition": recognition.report, "properties": properties.report}[config.task]
+    print(json.dumps(report(config, flags.FLAGS.workdir, split, CHECKPOINT.value)))
 
 
 def main(arguments):
     """Evaluate and print."""
     config, sweep = flags.FLAGS.config, THRESHOLDS.value is not None
-    if config.task == "recognition":
+    if config.task != "discovery":
         report_probe(config)
         return
     values = read_thresholds() if sweep else None

@@ -3,14 +3,19 @@
 With the run of --workdir=DIR, otherwise with a checkpoint of the package, --model=NAME.
 DIR/train/*.array_record get of every image its slots, which of them are in use, the slot that has
 found each thing (Hungarian matching of masks) with its IoU, and class and box of every thing;
-DIR/train/cache.json says what they were made of. Images are seen as in an evaluation, once each.
-The same command goes on where it was stopped; slots of another model are not mixed with these.
-A probe is trained on them: python -m dias_jax.train --config=recognition_shapes.
+DIR/train/cache.json says what they were made of. Images are seen as in an evaluation, once each,
+or, with --views=4, in so many random views of training. Of videos every frame is an image, and
+--config.evaluation.clip_frames=5 cuts them. The same command goes on where it was stopped; slots of
+another model are not mixed with these. --representation= has what slots are compared with: boxes
+(only where a slot's mask lies), true_masks (the mean feature of every thing) and k_means (of as
+many clusters as there are slots). A probe is trained on all of them in one way: python -m
+dias_jax.train --config=recognition_shapes.
 """
 
 from absl import flags
 
 from dias_jax.cli import require
+from dias_jax.downstream.regions import REPRESENTATIONS
 from dias_jax.evaluation.extraction import extract_split
 from dias_jax.evaluation.split import open_evaluation
 from dias_jax.runs.flags import open_model, run_on_model
@@ -22,13 +27,24 @@ CHECKPOINT = flags.DEFINE_enum("checkpoint", "best", ["best", "latest"], "which 
 OF_WHOM = flags.DEFINE_enum(
     "masks", "aggregator", MASKS, "whose masks are matched with things; aggregator: as released"
 )
+REPRESENTATION = flags.DEFINE_enum(
+    "representation", "slots", list(REPRESENTATIONS), "what is written as slots"
+)
+VIEWS = flags.DEFINE_integer("views", 0, "random training views of each image; 0: as evaluated", 0)
 
 
 def main(arguments):
     """Extract and say where."""
     require("split", "out")
     open_evaluation(flags.FLAGS.config, SPLIT.value)  # what is wrong shows before the model loads
-    folder = extract_split(open_model(CHECKPOINT.value), SPLIT.value, OUT.value, OF_WHOM.value)
+    folder = extract_split(
+        open_model(CHECKPOINT.value),
+        SPLIT.value,
+        OUT.value,
+        OF_WHOM.value,
+        REPRESENTATION.value,
+        VIEWS.value,
+    )
     print(f"slots in {folder}")
 
 

@@ -30,7 +30,13 @@ NAMES = (
     "voc",
     "ytvis",
 )
-PROBES = ("recognition_shapes",)  # trained on slots
+OF_RELEASED = "released", {"probe.things", "probe.knows_nothing"}
+PROBES = {  # trained on slots: {experiment: (variant, the keys that differ)}
+    "properties_shapes": ("loss", {"probe.matching"}),
+    "recognition_coco": OF_RELEASED,
+    "recognition_shapes": OF_RELEASED,
+    "recognition_ytvis": OF_RELEASED,
+}
 VARIANTS = (*NAMES, *(f"{name}:released" for name in NAMES), "shapes:side_by_side")
 
 
@@ -64,20 +70,21 @@ def test_experiment_is_short_and_says_how_to_run_it(name):
 
 @pytest.mark.parametrize("name", PROBES)
 def test_experiments_of_probes(name):
-    """The released variant takes the first two things of an image, the rest is the same."""
-    ours, released = (flatten(load_experiment(n)) for n in (name, f"{name}:released"))
+    variant, keys = PROBES[name]
+    ours, other = (flatten(load_experiment(n)) for n in (name, f"{name}:{variant}"))
     check_config(load_experiment(name))
-    assert ours.keys() == flatten(get_config()).keys() and ours["task"] == "recognition"
-    assert {key for key in ours if ours[key] != released[key]} == {"probe.things"}
+    assert ours.keys() == flatten(get_config()).keys() and ours["task"] == name.split("_")[0]
+    assert {name for name in ours if ours[name] != other[name]} == keys
     text = (experiment_folder() / f"{name}.py").read_text()
     assert len(text.splitlines()) <= 40
-    for command in ("extract --split=test ", f"train --config={name} ", "evaluate --workdir="):
+    for command in ("extract --", f"train --config={name} ", "evaluate --workdir="):
         assert f"python -m dias_jax.{command}" in text
+    assert "--split=train" in text and "Hardware" in text
 
 
 @pytest.mark.parametrize("name", (*NAMES, *PROBES))
 def test_unknown_variants_are_user_errors(name):
-    with pytest.raises(UserError, match="released"):
+    with pytest.raises(UserError, match=PROBES.get(name, ["released"])[0]):
         load_experiment(f"{name}:other")
 
 

@@ -68,7 +68,7 @@ class Pictures(html.parser.HTMLParser):
         self.classes.append(attributes.get("class"))
         if tag == "img":
             head, data = attributes["src"].split(",")
-            assert head == "data:image/jpeg;base64"
+            assert head in ("data:image/jpeg;base64", "data:image/png;base64")
             self.pictures.append(Image.open(io.BytesIO(base64.b64decode(data))))
         assert tag not in ("link", "script")
 

@@ -1,7 +1,8 @@
 """What the builders share: one record layout, written as array_record files without TensorFlow.
 
 A record holds the image's bytes as published, an index map (0 = not annotated, 1 = background,
-2.. = objects), and class and box of every object. `data_pipelines.records` reads it.
+2.. = objects), and class and box of every object, perhaps with numbers of kinds; where the
+publisher says so, whether it stands for a crowd of things. `data_pipelines.records` reads it.
 
 The source is the publisher's folder, or `train.lmdb` of the PyTorch reference's release with
 `val.lmdb` beside it, or None: then the publisher's archives are fetched.
@@ -39,6 +40,8 @@ class Sample(NamedTuple):
     depth: bytes | None = None  # as published, for a data set that has it
     pixels: np.ndarray | None = None  # (H, W, 3) uint8, where the image has been decoded already
     file_name: str | None = None  # in the record; None: the image's own
+    crowd: list | None = None  # of each object, whether it is a crowd, where the data set has any
+    kinds: list | None = None  # of each object a row, as in `data_pipelines.properties`
 
 
 class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -51,6 +54,8 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     IMAGE_FORMAT = "jpeg"
     HAS_MASKS = True
     HAS_DEPTH = False
+    HAS_CROWDS = False  # the publisher's files; a release of the reference does not tell
+    KINDS = ()  # categorical properties of objects; `published_splits` names their kinds
     HAS_RELEASE = True  # the PyTorch reference published it as train.lmdb
     UPRIGHT = False  # whether images are photographs, to be turned upright when they are read
     ANNOTATION = ""  # for the protocol: what sets the masks apart from the usual ones
@@ -93,7 +98,12 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     @property
     def is_release(self):
         """Whether the source is the reference's release."""
-        return self.HAS_RELEASE and self.source.suffix == ".lmdb"
+        return self.HAS_RELEASE and self.source is not None and self.source.suffix == ".lmdb"
+
+    @property
+    def num_kinds(self):
+        """How many categorical properties records tell; those of a release tell none."""
+        return 0 if self.is_release else len(self.KINDS)
 
     def _info(self):
         return tfds.core.DatasetInfo(
@@ -107,8 +117,14 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             disable_shuffling=True,  # sample i is the publisher's i
         )
 
+    @property
+    def tells_crowds(self):
+        """Whether records say which objects are crowds."""
+        return self.HAS_CROWDS and not self.is_release
+
     def _features(self):
-        return record_features(self.IMAGE_FORMAT, self.HAS_MASKS, self.HAS_DEPTH)
+        contents = self.HAS_MASKS, self.HAS_DEPTH, self.tells_crowds, self.num_kinds
+        return record_features(self.IMAGE_FORMAT, *contents)
 
     def _split_generators(self, dl_manager):
         if self.source is None:
@@ -121,6 +137,7 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             annotation=self.ANNOTATION,
             published_sizes=self.PUBLISHED_SIZES,
             categories={str(number): name for number, name in self.categories().items()},
+            kinds={},  # {property: names of its kinds}
             fingerprint=self.fingerprint(),
             remarks={},  # for the summary: how many of what
         )
@@ -176,12 +193,16 @@ class ObjectDataSet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             record["mask"] = Image.fromarray(sample.mask)
             record["classes"] = np.array(sample.classes, np.int32)
             record["boxes"] = boxes_of(sample.mask, len(sample.classes))
+        if self.tells_crowds:
+            record["crowd"] = np.array(sample.crowd, bool)
+        if self.num_kinds:
+            record["kinds"] = np.array(sample.kinds, np.int32).reshape(-1, self.num_kinds)
         if self.HAS_DEPTH:
             record["depth"] = io.BytesIO(sample.depth)
         return record
 
 
-def record_features(image_format, has_masks, has_depth):
+def record_features(image_format, has_masks, has_depth, has_crowds, num_kinds):
     """The TFDS features of a record; image_format None: every image in its own."""
     picture = tfds.features.Image(shape=(None, None, 1), encoding_format="png")
     features = {
@@ -192,6 +213,10 @@ def record_features(image_format, has_masks, has_depth):
         features["mask"] = picture
         features["classes"] = tfds.features.Tensor(shape=(None,), dtype=np.int32)
         features["boxes"] = tfds.features.Tensor(shape=(None, 4), dtype=np.float32)
+    if has_crowds:
+        features["crowd"] = tfds.features.Tensor(shape=(None,), dtype=np.bool_)
+    if num_kinds:
+        features["kinds"] = tfds.features.Tensor(shape=(None, num_kinds), dtype=np.int32)
     if has_depth:
         features["depth"] = picture
     return tfds.features.FeaturesDict(features)

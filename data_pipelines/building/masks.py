@@ -69,3 +69,14 @@ def labels_in_view(classes, mask, capacity):
     for frame in np.ndindex(mask.shape[:-2]):  # of an image there is one, ()
         boxes[frame][:count] = boxes_of(mask[frame], count)
     return found, boxes
+
+
+def crowds_in_view(crowd, classes):
+    """Which objects of a view are crowds: -> (G,) bool.
+
+    crowd: (n,) bool of objects 2, 3, .., none where the data set does not say; classes (G,) int, of
+    `labels_in_view`.
+    """
+    found = np.zeros(classes.shape, bool)
+    found[: len(crowd)] = crowd
+    return found & (classes >= 0)

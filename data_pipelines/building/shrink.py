@@ -1,6 +1,7 @@
 """Storing smaller images: faster to read, but other pixels than the published ones."""
 
 import io
+import itertools
 
 import numpy as np
 from PIL import Image
@@ -38,8 +39,12 @@ def _shrink_mask(sample, size):
     is_left = np.isin(np.arange(2, 2 + len(sample.classes)), mask)
     number = np.arange(256)
     number[2 : 2 + len(is_left)] = 1 + np.cumsum(is_left)
-    classes = [name for name, left in zip(sample.classes, is_left) if left]
-    return sample._replace(mask=number[mask].astype(np.uint8), classes=classes)
+    left = {
+        name: list(itertools.compress(getattr(sample, name), is_left))
+        for name in ("classes", "kinds", "crowd")
+        if getattr(sample, name) is not None
+    }
+    return sample._replace(mask=number[mask].astype(np.uint8), **left)
 
 
 def _encode(image, image_format):

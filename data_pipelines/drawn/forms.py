@@ -58,6 +58,7 @@ def flower(x, y, style):
 
 
 ALL_FORMS = (ellipse, rectangle, cross, polygon, star, ring, flower)
+NAMES = tuple(form.__name__ for form in ALL_FORMS)
 
 
 def _box(x, y, half_width, half_height):

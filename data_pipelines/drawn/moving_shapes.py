@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.drawn import motion, textures
-from data_pipelines.drawn.forms import ALL_FORMS
+from data_pipelines.drawn.forms import ALL_FORMS, NAMES
 from data_pipelines.drawn.painting import Painting
 from data_pipelines.drawn.shapes import SPLIT_NUMBERS, spread
+from data_pipelines.properties import Properties
 from dias_jax.errors import UserError
 
 NUM_FRAMES = motion.NUM_FRAMES
@@ -46,8 +47,9 @@ class MovingShapes:
     """
 
     num_masks = NUM_MASKS
-    num_classes = len(ALL_FORMS)
+    class_names = NAMES
     max_frames = NUM_FRAMES
+    properties = Properties()
 
     def __init__(self, split, size=128, seed=0):
         if split not in SPLIT_SIZES:
@@ -121,7 +123,8 @@ class _Scene:
         side = math.ceil(2 * _OBJECT_EXTENT * radius * self.size)
         steps = ((np.arange(side, dtype=np.float32) + 0.5) / side - 0.5) * (2 * _OBJECT_EXTENT)
         x, y = np.meshgrid(steps, steps)
-        return textures.pattern(random, x, y, radius), textures.object_shades(random, hue)
+        drawn = textures.pattern(random, textures.draw_kind(random), x, y, radius)
+        return drawn, textures.object_shades(random, hue)
 
     def draw(self, time, random):
         """Frame `time`: -> image (size, size, 3) uint8, mask (size, size) uint8, hidden (K,)."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from data_pipelines.drawn import forms, textures
 from data_pipelines.drawn.painting import Painting, place
+from data_pipelines.properties import Properties
 from dias_jax.errors import UserError
 
 MIN_OBJECTS = 3
@@ -42,19 +43,25 @@ class Scene(NamedTuple):
     hues: np.ndarray  # (K,) float32 in [0, 1), around the circle of colours
     centres: np.ndarray  # (K, 2) float32, x and y
     radii: np.ndarray  # (K,) float32
+    patterns: np.ndarray  # (K,) int32, numbers in textures.PATTERNS
 
 
 class Shapes:
     """Random access to the scenes of one split.
 
     `source[i]` is a dict: image (size, size, 3) uint8, mask (size, size) uint8, index int, and of
-    the objects classes (their forms), hues, centres and radii as in a `Scene`. Raises UserError
-    when `split` is none of SPLIT_SIZES.
+    the objects classes (their forms), hues, centres, radii and patterns as in a `Scene`, and all of
+    these as `properties`: kinds (K, 2) int32 and numbers (K, 5) float32; the hue is a point on the
+    circle of colours there. Raises UserError when `split` is none of SPLIT_SIZES.
     """
 
     num_masks = NUM_MASKS
-    num_classes = len(forms.ALL_FORMS)
+    class_names = forms.NAMES
     max_frames = 0  # images
+    properties = Properties(
+        kinds={"form": len(forms.ALL_FORMS), "pattern": len(textures.PATTERNS)},
+        numbers={"hue": 2, "centre": 2, "radius": 1},
+    )
 
     def __init__(self, split, size=128, seed=0):
         if split not in SPLIT_SIZES:
@@ -69,8 +76,9 @@ class Shapes:
         return SPLIT_SIZES[self.split]
 
     def __getitem__(self, index):
-        scene = render(index, self.split, self.size, self.seed)._asdict()
-        return {"index": int(index), "classes": scene.pop("forms")} | scene
+        scene = render(index, self.split, self.size, self.seed)
+        sample = {"index": int(index)} | scene._asdict() | told_properties(scene)
+        return sample | {"classes": sample.pop("forms")}
 
     def training_view(self, sample, rng, data_config):
         """The scene as it is: image, mask."""
@@ -83,6 +91,13 @@ class Shapes:
     def protocol(self, size):
         """One line that says what an evaluation at `size` pixels sees."""
         return f"whole scene drawn at {size}, background counted"
+
+
+def told_properties(scene):
+    """What a Scene tells of its objects, as `Shapes.properties` has it: {"kinds", "numbers"}."""
+    turn = 2 * math.pi * scene.hues
+    numbers = np.column_stack([np.cos(turn), np.sin(turn), scene.centres, scene.radii])
+    return {"kinds": np.column_stack([scene.forms, scene.patterns]), "numbers": numbers}
 
 
 def render(index, split, size=128, seed=0):
@@ -104,14 +119,15 @@ def render(index, split, size=128, seed=0):
         form, item = _place(random, mask, placed)
         if item is not None:
             placed.append(item)
-            found.append((form, hue, item.centre, item.radius))
+            kind = textures.draw_kind(random)
+            found.append((form, hue, item.centre, item.radius, kind))
             mask[item.window][item.visible] = 1 + len(placed)
-            painting.add(item, textures.object_surface(random, item, hue, light_angle))
+            painting.add(item, textures.object_surface(random, item, kind, hue, light_angle))
     ground = textures.ground_surface(random, hues[0], light_angle, size)
     image = painting.finish(ground, random)
-    numbers, *others = zip(*found)
-    others = (np.array(values, np.float32) for values in others)
-    return Scene(image, mask, np.array(numbers, np.int32), *others)
+    numbers, *measures, kinds = zip(*found)
+    measures = (np.array(values, np.float32) for values in measures)
+    return Scene(image, mask, np.array(numbers, np.int32), *measures, np.array(kinds, np.int32))
 
 
 def spread(random, count):

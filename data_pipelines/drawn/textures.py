@@ -10,10 +10,12 @@ import math
 import numpy as np
 from PIL import Image
 
+PATTERNS = ("uniform", "stripes", "squares", "dots", "clouds")
 
-def object_surface(random, item, hue, light_angle):
-    """The colours (3, h, w) of one PlacedObject in its window."""
-    drawn = pattern(random, item.x, item.y, item.radius)
+
+def object_surface(random, item, kind, hue, light_angle):
+    """The colours (3, h, w) of one PlacedObject in its window; kind: of its pattern."""
+    drawn = pattern(random, kind, item.x, item.y, item.radius)
     return lit_object(item, drawn, object_shades(random, hue), light_angle)
 
 
@@ -51,7 +53,10 @@ def ground_pattern(random, size, extent=1):
     x = steps * cosine + (steps * sine)[:, None]
     y = (steps * cosine)[:, None] - steps * sine
     # Twice the weight on the smooth clouds: the ground is uneven whatever its pattern.
-    return (pattern(random, x, y, 0.25) + 2 * _clouds(random, x.shape, round(6 * extent))) / 3
+    return (
+        pattern(random, draw_kind(random), x, y, 0.25)
+        + 2 * _clouds(random, x.shape, round(6 * extent))
+    ) / 3
 
 
 def ground_shades(random, hue):
@@ -69,9 +74,13 @@ def lit_ground(drawn, shades, light_angle):
     return _blend(drawn, *shades) * (0.95 + 0.3 * slope)
 
 
-def pattern(random, x, y, unit):
+def draw_kind(random):
+    """Draw a kind of pattern, a number in PATTERNS."""
+    return int(random.integers(len(PATTERNS)))
+
+
+def pattern(random, kind, x, y, unit):
     """Draw a pattern (h, w) in [0, 1] over x, y, which are in units of `unit` image sides."""
-    kind = int(random.integers(5))
     # A period of 0.06 to 0.12 image sides: coarse enough to survive a resize to 64 pixels.
     frequency = np.float32(2 * math.pi * unit / random.uniform(0.06, 0.12))
     if kind == 0:

@@ -5,6 +5,9 @@ archives unpack them: folders 0, 1, .. of a thousand scenes each. Scene 42 of fu
 CLEVRTEX_full_000042.png, its masks ..._flat.png, its depth ..._depth_0001.png, its objects .json.
 """
 
+import functools
+import itertools
+
 from data_pipelines.building.builder import UNKNOWN, ObjectDataSet, Sample
 from data_pipelines.building.masks import renumber
 from data_pipelines.images import decode_indices, read_bytes
@@ -16,15 +19,19 @@ SHAPES = (
     *("cube", "cylinder", "monkey", "sphere"),  # of full and camo
     *("cone", "icosahedron", "teapot", "torus"),  # of outd
 )
+SIZES = ("small", "medium", "large")
+KEYS = {"form": "shape", "material": "material", "size": "size"}  # of properties in the JSON
 
 
 class Clevrtex(ObjectDataSet, skip_registration=True):
     """ClevrTex with depth: train is all of "full", validation is the out-of-distribution set
-    "outd", and camo is "camo", if its folder is there.
+    "outd", and camo is "camo", if its folder is there. Form, material and size are told; those of
+    outd have numbers of their own, which no object of full has (sizes are the same).
     """
 
     IMAGE_FORMAT = "png"
     HAS_DEPTH = True
+    KINDS = tuple(KEYS)
     HOMEPAGE = "https://www.robots.ox.ac.uk/~vgg/data/clevrtex/"
     LICENSE = "See the homepage."
     CITATION = """@inproceedings{karazija2021clevrtex, title={ClevrTex: A Texture-Rich Benchmark for
@@ -47,7 +54,11 @@ year={2021}}"""
         if (self.source / "clevrtex_camo").is_dir():
             variants["camo"] = "camo"
         folders = {split: self.source / f"clevrtex_{name}" for split, name in variants.items()}
-        return {split: (find_scenes(folder), read_scene) for split, folder in folders.items()}
+        scenes = {split: find_scenes(folder) for split, folder in folders.items()}
+        names = list(SHAPES[1:]), find_materials(scenes), list(SIZES)
+        kinds = self.info.metadata["kinds"] = dict(zip(self.KINDS, names))
+        read = functools.partial(read_scene, kinds=kinds)
+        return {split: (paths, read) for split, paths in scenes.items()}
 
     def released_mask(self, indices, entry, name):
         """The release has 0 for the background, 1.. for objects, and no classes."""
@@ -71,24 +82,40 @@ def find_scenes(folder):
     return [paths[number] for number in sorted(paths)]
 
 
-def read_scene(path):
-    """The Sample of a scene's image file."""
+def find_materials(scenes):
+    """The names of all materials that there are, sorted; scenes: {split: image files}."""
+    paths = itertools.chain.from_iterable(scenes.values())
+    return sorted({item["material"] for path in paths for item in read_objects(path).values()})
+
+
+def read_scene(path, kinds):
+    """The Sample of a scene's image file; kinds: {property: names of its kinds}."""
     mask_path = path.with_name(f"{path.stem}_flat.png")
     depth_path = path.with_name(f"{path.stem}_depth_0001.png")
     mask, objects = renumber(decode_indices(read_bytes(mask_path), mask_path), mask_path)
-    forms = read_forms(path.with_suffix(".json"))
-    classes = [forms.get(index, UNKNOWN) for index in objects]
-    return Sample(path, mask_path, read_bytes(path), mask, classes, read_bytes(depth_path))
+    told = read_objects(path)
+    rows = [kind_numbers(told.get(index, {}), kinds) for index in objects]
+    classes = [1 + form for form, *_ in rows]
+    image, depth = read_bytes(path), read_bytes(depth_path)
+    return Sample(path, mask_path, image, mask, classes, depth, kinds=rows)
 
 
-def read_forms(path):
-    """A dict from an object's index in the mask to its class; UNKNOWN: a form not in SHAPES.
+def read_objects(path):
+    """What a scene tells of its objects: image file -> {index in the mask: {property: name}}.
 
-    Raises UserError when the file is missing or not a scene's.
+    Raises UserError when the scene's JSON is missing or not a scene's.
     """
+    path = path.with_suffix(".json")
     try:
-        objects = read_json(path)["objects"]
-        forms = {item["index"]: item["shape"] for item in objects}
+        return {
+            item["index"]: {name: str(item[key]) for name, key in KEYS.items()}
+            for item in read_json(path)["objects"]
+        }
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is not a ClevrTex scene: take the published one") from error
-    return {i: SHAPES.index(form) if form in SHAPES else UNKNOWN for i, form in forms.items()}
+
+
+def kind_numbers(told, kinds):
+    """The number of what is told in the list of its property, -1: it is not there."""
+    found = ((names, told.get(name)) for name, names in kinds.items())
+    return [names.index(kind) if kind in names else -1 for names, kind in found]

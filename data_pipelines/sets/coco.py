@@ -5,7 +5,6 @@ annotations/panoptic_{train,val}2017/, as published.
 """
 
 import functools
-import itertools
 import json
 import pathlib
 import reprlib
@@ -42,6 +41,7 @@ booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={20
     FOLDER = "coco"
     PUBLISHED_SIZES = {"train": 118_287, "validation": 5_000}
     STUFF_IS_BACKGROUND = True
+    HAS_CROWDS = True
 
     def categories(self):
         """Things and stuff; a release of the reference does not name them."""
@@ -98,8 +98,9 @@ booktitle={IEEE Conference on Computer Vision and Pattern Recognition}, year={20
         image_path = self.source / folder / f"{stem}.jpg"
         mask_path = self.source / "annotations" / f"panoptic_{folder}" / f"{stem}.png"
         segments = decode(read_bytes(mask_path), mask_path)
-        mask, classes = index_map(segments, annotation, is_object, mask_path, segment_table)
-        return Sample(image_path, mask_path, read_bytes(image_path), mask, classes)
+        mask, classes, crowd = index_map(segments, annotation, is_object, mask_path, segment_table)
+        image = read_bytes(image_path)
+        return Sample(image_path, mask_path, image, mask, classes, crowd=crowd)
 
 
 class CocoPanoptic(Coco, skip_registration=True):
@@ -116,16 +117,17 @@ def new_segment_table():
 
 
 def index_map(segments, annotation, is_object, path, segment_table):
-    """A panoptic picture as an index map: -> mask (H, W) uint8, category of each object.
+    """A panoptic picture as an index map: -> mask (H, W) uint8, category and crowd of each object.
 
     segments: (H, W, 3) uint8, colours that encode segment ids (red + 256 green + 65536 blue);
     annotation: the picture's entry in the published JSON; is_object: dict from category id to bool,
     False for what belongs to the background; path: the picture's, for messages; segment_table: from
     `new_segment_table`, the same afterwards as before. Objects are numbered by increasing segment
-    id. Raises UserError when the picture and the JSON contradict
-    one another, or there are too many segments.
+    id. Raises UserError when the picture and the JSON contradict one another, or there are too many
+    segments.
     """
     categories = {info["id"]: info["category_id"] for info in annotation["segments_info"]}
+    is_crowd = {info["id"]: says_crowd(info) for info in annotation["segments_info"]}
     if len(categories) > MAX_OBJECTS:
         raise UserError(
             f"{path} has {len(categories)} segments; at most {MAX_OBJECTS} are supported"
@@ -145,9 +147,10 @@ def index_map(segments, annotation, is_object, path, segment_table):
     if not found[1 : len(identifiers) + 1].all():
         raise UserError(f"{path} lacks a segment that its JSON lists")
 
-    found_categories = [categories[int(i)] for i in identifiers]
-    objects = np.array([is_object[category] for category in found_categories], bool)
-    return number_objects(numbered, objects), list(itertools.compress(found_categories, objects))
+    objects = np.array([is_object[categories[i]] for i in identifiers.tolist()], bool)
+    kept = identifiers[objects].tolist()
+    mask = number_objects(numbered, objects)
+    return mask, [categories[i] for i in kept], [is_crowd[i] for i in kept]
 
 
 def read_json(path):
@@ -193,6 +196,11 @@ def is_number(value):
     return type(value) is int and abs(value) < 2**31
 
 
+def says_crowd(entry):
+    """Whether an entry of a segment or an instance says that it stands for a crowd of things."""
+    return bool(entry.get("iscrowd", 0))
+
+
 def is_plain_name(value):
     """Whether this names a file in a folder, and never one outside of it."""
     is_name = isinstance(value, str) and value == pathlib.PurePath(value).name
@@ -206,6 +214,7 @@ def is_picture(entry):
         is_number(segment["category_id"])
         and type(segment["id"]) is int
         and 0 < segment["id"] < 1 << 24
+        and segment.get("iscrowd", 0) in (0, 1)
         for segment in segments
     )
     is_right = is_right and len({segment["id"] for segment in segments}) == len(segments)

@@ -17,6 +17,7 @@ from data_pipelines.sets.coco import (
     is_plain_name,
     read_entries,
     read_json,
+    says_crowd,
 )
 from dias_jax.errors import UserError
 
@@ -65,9 +66,10 @@ class CocoInstance(Coco, skip_registration=True):
     def _sample(self, folder, table_path, item, *, mask_tools):
         image, annotations = item
         name = f"{image['file_name']} in {table_path}"
-        mask, classes = paint(annotations, image["height"], image["width"], name, mask_tools)
+        size = image["height"], image["width"]
+        mask, classes, crowd = paint(annotations, *size, name, mask_tools)
         image_path = self.source / folder / image["file_name"]
-        return Sample(image_path, name, read_bytes(image_path), mask, classes)
+        return Sample(image_path, name, read_bytes(image_path), mask, classes, crowd=crowd)
 
 
 def import_mask_tools():
@@ -94,6 +96,7 @@ def read_instances(path, categories):
         is_known = is_number(entry["image_id"]) and entry["image_id"] in images
         is_known = is_known and is_number(entry["category_id"])
         is_known = is_known and entry["category_id"] in categories
+        is_known = is_known and entry.get("iscrowd", 0) in (0, 1)
         return is_known and type(entry["id"]) is int and "segmentation" in entry
 
     for entry in read_entries(table, "annotations", is_annotation, "id", path, may_be_empty=True):
@@ -109,7 +112,7 @@ def _is_image(entry):
 
 
 def paint(annotations, height, width, name, mask_tools):
-    """Instances as an index map: -> mask (height, width) uint8, category of each object.
+    """Instances as an index map: -> mask (height, width) uint8, category and crowd of each object.
 
     1 is background, 2.. are the instances that are seen, by increasing id. name: the image's, for
     messages; mask_tools: of `import_mask_tools`. Raises UserError when an outline is not valid, or
@@ -121,7 +124,7 @@ def paint(annotations, height, width, name, mask_tools):
         )
     annotations = sorted(annotations, key=lambda annotation: annotation["id"])
     outlines = [outline(entry, height, width, name, mask_tools) for entry in annotations]
-    is_crowd = [bool(annotation.get("iscrowd")) for annotation in annotations]
+    is_crowd = list(map(says_crowd, annotations))
     depth = list(zip(is_crowd, map(mask_tools.area, outlines)))
 
     owner = np.zeros((height, width), np.uint8)  # 0: nobody's, 1..: of the instance before
@@ -130,7 +133,8 @@ def paint(annotations, height, width, name, mask_tools):
     seen = [int(number) - 1 for number in np.unique(owner) if number]
     meaning = np.ones(256, np.uint8)
     meaning[[1 + number for number in seen]] = 2 + np.arange(len(seen))
-    return meaning[owner], [annotations[number]["category_id"] for number in seen]
+    classes = [annotations[number]["category_id"] for number in seen]
+    return meaning[owner], classes, [is_crowd[number] for number in seen]
 
 
 def outline(annotation, height, width, name, mask_tools):

@@ -11,6 +11,8 @@ from typing import Any
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
+from dias_jax.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Key:
@@ -27,9 +29,9 @@ KEYS = {
     "seed": Key(42, "of initial parameters, order of samples, views and sampled slots", at_least=0),
     "task": Key(
         "discovery",
-        "of objects; recognition: a probe on their slots, for which what begins with probe counts "
-        "in place of model and loss",
-        choices=("discovery", "recognition"),
+        "of objects; recognition, properties: a probe on their slots, for which what begins with "
+        "probe counts in place of model and loss",
+        choices=("discovery", "recognition", "properties"),
     ),
     "steps": Key(100_000, "optimiser steps", at_least=1),
     "batch_size": Key(32, "samples a step, over all devices and hosts", at_least=1),
@@ -142,6 +144,9 @@ KEYS = {
         "two layers, as released, or one",
         choices=("mlp", "linear"),
     ),
+    "probe.knows_nothing": Key(
+        True, "one more class, for slots in use that are in no pair; released: False"
+    ),
     "probe.dropout": Key(0.1, "of the hidden layer", 0, 0.99),
     "probe.threshold": Key(
         0.1, "IoU above which a thing and its slot are a pair that counts", 0, 1
@@ -153,6 +158,13 @@ KEYS = {
     ),
     "probe.box_weight": Key(1.0, "of the boxes' L1 beside the classes' cross-entropy", 0),
     "probe.held_out": Key(0.1, "share of train on which the best step is chosen", 0, 0.9),
+    # Of a probe of properties, which has neither dropout nor a threshold.
+    "probe.hidden_layers": Key(1, "of its mlp, of 256 units each", 1, 100),
+    "probe.matching": Key(
+        "mask",
+        "of slots and things: by their masks, or by the probe's loss, which flatters it",
+        choices=("mask", "loss"),
+    ),
     # Optimiser.
     "optimizer.learning_rate": Key(
         2e-4, "peak of Adam's; in proportion to the batch size", at_least=0
@@ -203,6 +215,21 @@ def of_videos(config, clip_frames):
     config.steps, config.batch_size = 50_000, 8
     config.optimizer.update(learning_rate=5e-5, clip_norm=0.05)
     config.evaluation.update(every=1_250, batch_size=8, pictures=4)
+    return config
+
+
+def of_recognition(config, variant=""):
+    """`config` as the published probe on slots; "released": with its pairs and classes as well.
+
+    Raises UserError on another variant.
+    """
+    if variant not in ("", "released"):
+        raise UserError(f"--config=recognition_...:{variant}: the only variant is :released")
+    config.task = "recognition"
+    if variant == "released":
+        config.probe.update(things="first_two", knows_nothing=False)
+    config.optimizer.update(learning_rate=1e-3, clip_norm=1e6)  # in effect no clipping
+    config.evaluation.update(every=250, split="held_out")
     return config
 
 

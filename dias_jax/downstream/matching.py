@@ -14,28 +14,47 @@ def match_slots(pred, things):
     """
     counts = count_pixels(pred, things)
     iou = intersection_over_union(counts)
-    slots, columns = best_partners(iou)
-    sample = jnp.arange(len(iou))[:, None]
-    slot = jnp.full((len(iou), things.shape[-1]), -1).at[sample, columns].set(slots)
+    slot = best_slots(iou)
     is_matched = (slot >= 0) & (counts.true_size > 0)
-    found = jnp.take_along_axis(iou, jnp.maximum(slot, 0)[:, None], axis=1)[:, 0]
-    return jnp.where(is_matched, slot, -1).astype(jnp.int32), jnp.where(is_matched, found, 0.0)
+    return jnp.where(is_matched, slot, -1), jnp.where(is_matched, of_pairs(iou, slot), 0.0)
 
 
-def match_maps(segments, mask, num_slots, num_things):
+def best_slots(score):
+    """The slot of every thing in the one-to-one matching of the largest sum.
+
+    score (B, S, G) -> (B, G) int32, -1 where there are fewer slots than things.
+    """
+    slots, things = best_partners(score)
+    sample = jnp.arange(len(score))[:, None]
+    slot = jnp.full((len(score), score.shape[-1]), -1, jnp.int32)
+    return slot.at[sample, things].set(slots.astype(jnp.int32))
+
+
+def of_pairs(values, slot):
+    """Values (B, S, G) of every thing and its slot (B, G) int: -> (B, G); of -1 the first."""
+    return jnp.take_along_axis(values, jnp.maximum(slot, 0)[:, None], axis=1)[:, 0]
+
+
+def match_maps(segments, mask, num_slots, is_crowd):
     """`match_slots` of index maps, one sample's one-hot masks in memory at a time.
 
-    segments (B, H, W) slot indices, mask (B, H, W) uint8 (0 not annotated, 1 background, 2...
-    things; at most `num_things` things) -> slot (B, G) int32, iou (B, G) float32.
+    segments (B, H, W) slot indices, -1: none; mask (B, H, W) uint8 (0 not annotated, 1 background,
+    2... things, at most G); is_crowd (B, G) bool -> slot (B, G) int32, iou (B, G) float32, overlap
+    (B, S, G) float32: IoU of every slot and thing, of a crowd the share of the slot that lies in
+    it, as COCO has it.
     """
 
     def one(maps):
-        segment, true = (x.reshape(1, -1).astype(jnp.int32) for x in maps)
-        pred = jax.nn.one_hot(segment, num_slots, dtype=bool)
-        things = jax.nn.one_hot(true - 2, num_things, dtype=bool)  # of -2 and -1 nothing is set
-        return jax.tree.map(lambda x: x[0], match_slots(pred, things))
+        segment, true, crowd = maps
+        pred = jax.nn.one_hot(segment.reshape(1, -1), num_slots, dtype=bool)
+        true = true.reshape(1, -1).astype(jnp.int32) - 2  # of -2 and -1 nothing is set
+        things = jax.nn.one_hot(true, is_crowd.shape[1], dtype=bool)
+        counts = count_pixels(pred, things)
+        within = counts.shared / jnp.maximum(counts.pred_size, 1)[..., None]
+        overlap = jnp.where(crowd, within, intersection_over_union(counts))
+        return jax.tree.map(lambda x: x[0], (*match_slots(pred, things), overlap))
 
-    return jax.lax.map(one, (segments, mask))
+    return jax.lax.map(one, (segments, mask, is_crowd))
 
 
 def keep_pairs(iou, threshold, things="all"):
@@ -49,6 +68,15 @@ def keep_pairs(iou, threshold, things="all"):
     return is_kept & (jnp.arange(iou.shape[-1]) < 2) if things == "first_two" else is_kept
 
 
-def slots_of_things(slots, slot):
-    """The slot of every thing: slots (B, S, D), slot (B, G) int -> (B, G, D); of -1 the first."""
-    return jnp.take_along_axis(slots, jnp.maximum(slot, 0)[..., None], axis=1)
+def of_partner(values, partner):
+    """Values (B, M, D) of each one's partner (B, N) int -> (B, N, D); without one, -1, the first.
+
+    Things have slots as partners, slots have things.
+    """
+    return jnp.take_along_axis(values, jnp.maximum(partner, 0)[..., None], axis=1)
+
+
+def things_of_slots(slot, is_kept, num_slots):
+    """Which thing each slot has: slot (B, G) int, is_kept (B, G) bool -> (B, S) int, -1: none."""
+    is_pair = (slot[:, None] == jnp.arange(num_slots)[:, None]) & is_kept[:, None]  # (B, S, G)
+    return jnp.where(is_pair.any(-1), is_pair.argmax(-1), -1)

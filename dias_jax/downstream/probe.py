@@ -10,24 +10,27 @@ from dias_jax.models.layers import Linear, Mlp, dropouts
 class Probe(nn.Module):
     """Class and box of each slot, released code: Linear, exact GELU, dropout, Linear; no norm.
 
-    slots (B, G, D) float32 -> logits (B, G, K) of K classes, boxes (B, G, 4), as they come: left,
+    slots (B, S, D) float32 -> logits (B, S, K) of K classes, boxes (B, S, 4), as they come: left,
     top, right and bottom edge in sides of the view. In training the random stream "dropout" is
-    read, folded with `sample_index` (B,) int. The "linear" head is a single affine map.
+    read, folded with `sample_index` (B,) int. The "linear" head is a single affine map. With
+    `knows_nothing` there is one more class, the last: that the slot has found no thing.
     """
 
     slot_width: int  # D
-    num_classes: int  # K
+    num_classes: int  # K, without the class of no thing
+    knows_nothing: bool = False
     head: str = "mlp"  # or "linear"
     dropout: float = 0.1  # of the hidden layer, in training
 
     @nn.compact
     def __call__(self, slots, train=False, sample_index=None):
+        width = self.num_classes + self.knows_nothing + 4
         if self.head == "linear":
-            output = Linear(self.num_classes + 4, name="linear")(slots)
+            output = Linear(width, name="linear")(slots)
         else:
-            mlp = Mlp(2 * self.slot_width, self.num_classes + 4, name="mlp")
+            mlp = Mlp(2 * self.slot_width, width, name="mlp")
             output = mlp(slots, self.make_drop(sample_index) if train else lambda x: x)
-        return output[..., : self.num_classes], output[..., self.num_classes :]
+        return output[..., :-4], output[..., -4:]
 
     def make_drop(self, sample_index):
         """What drops values of the hidden layer, each sample (B,) by its own key."""

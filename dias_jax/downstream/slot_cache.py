@@ -1,7 +1,8 @@
 """Slots of a whole split and what they have found, in files: computed once, for many probes.
 
 FOLDER/SPLIT/cache.json says what they were made of, FOLDER/SPLIT/*.array_record hold so many
-samples each, in the order of the split.
+samples each, in the order of the split. A sample is an image or, of videos, a frame: those of a
+clip follow one another, all clips have as many, and no slot is in use in one that only fills.
 """
 
 import hashlib
@@ -18,32 +19,39 @@ from dias_jax.files import appearing_file
 HEADER = "cache.json"
 SAMPLES_PER_FILE = 1024
 # What differs between the splits of one extraction.
-OF_SPLIT = ("split", "num_samples", "protocol")
+OF_SPLIT = ("split", "num_samples", "protocol", "views", "crop_scale", "flip")
+OF_SPLIT += ("clip_frames", "window")
 
 
 def record_type(header):
     """The layout of a sample: a numpy dtype, little-endian whatever the machine."""
     slots, width, things = (header[x] for x in ("num_slots", "slot_width", "num_things"))
-    return np.dtype(
-        [
-            ("index", "<i4"),  # the sample's number in its split
-            ("slots", "<f4", (slots, width)),  # (S, D)
-            ("slot_mask", "?", (slots,)),  # (S,), slots in use
-            ("slot", "<i4", (things,)),  # (G,), the slot of each thing, -1: none
-            ("iou", "<f4", (things,)),  # (G,), of its mask and the slot's
-            ("classes", "<i4", (things,)),  # (G,), -1: there is no thing
-            ("boxes", "<f4", (things, 4)),  # (G, 4), edges in sides of the view
-        ]
-    )
+    kinds, numbers = len(header["kinds"]), sum(header["numbers"].values())
+    fields = [
+        ("index", "<i4", ()),  # of the image or clip in its split; with views, of the view
+        ("frame", "<i4", ()),  # of the clip
+        ("slots", "<f4", (slots, width)),  # (S, D)
+        ("slot_mask", "?", (slots,)),  # (S,), slots in use
+        ("slot", "<i4", (things,)),  # (G,), the slot of each thing, -1: none
+        ("iou", "<f4", (things,)),  # (G,), of its mask and the slot's
+        ("overlap", "<f4", (slots, things)),  # (S, G), of all pairs, see `match_maps`
+        ("segments", "u1", tuple(header["grid"])),  # (h, w), slot of each patch, 255: none
+        ("classes", "<i4", (things,)),  # (G,), -1: there is no thing
+        ("boxes", "<f4", (things, 4)),  # (G, 4), edges in sides of the view
+        ("crowd", "?", (things,)),  # (G,), things that are crowds
+        ("kinds", "<i4", (things, kinds)),  # (G, P), further properties, -1: unknown
+        ("numbers", "<f4", (things, numbers)),  # (G, Q), those that are measured
+    ]
+    return np.dtype(fields)
 
 
 def file_ranges(folder, header):
     """{file: range of the samples that it holds} of a whole cache."""
-    size = header["num_samples"]
-    starts = range(0, size, SAMPLES_PER_FILE)
+    size, frames = header["num_samples"], header["clip_frames"]
+    step = max(SAMPLES_PER_FILE // frames, 1) * frames  # whole clips
     return {
-        folder / f"{number:05d}.array_record": range(start, min(start + SAMPLES_PER_FILE, size))
-        for number, start in enumerate(starts)
+        folder / f"{number:05d}.array_record": range(start, min(start + step, size))
+        for number, start in enumerate(range(0, size, step))
     }
 
 
@@ -156,3 +164,9 @@ class Part:
 
     def __getitem__(self, index):
         return self.source[self.numbers[int(index)]]
+
+
+def stack(samples):
+    """All samples of a source as one dict of arrays."""
+    samples = [samples[i] for i in range(len(samples))]
+    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import sys
 
 import jax
 import numpy as np
@@ -20,45 +21,68 @@ from dias_jax.steps.extraction import extract_step
 
 # What decides the slots of an image, beside the parameters and the seed.
 DECISIVE = ("model.", "data.name", "data.image_size", "data.seed")
-LABELS = ("index", "classes", "boxes")
+OF_THINGS = ("classes", "boxes", "crowd", "kinds", "numbers")
 
 
-def extract_split(trained, split, out, masks):
+def extract_split(trained, split, out, masks, representation="slots", views=0):
     """Write the slots of `split` into out/SPLIT, those that are not there yet: -> the folder.
 
     trained: TrainedModel; masks: "decoder" or "aggregator", the segmentation that is matched with
-    things. Raises UserError where there is nothing to match, or another cache.
+    things; representation: what is written as slots, of `regions.REPRESENTATIONS`; views: as many
+    random training views of each image, 0: the one of an evaluation. Raises UserError where there
+    is nothing to match, or another cache.
     """
     config = trained.config
     source = open_evaluation(config, split)
     check_can_match(config, source)
     devices.check_batch_size(config.evaluation.batch_size, "evaluation.batch_size")
-    folder = pathlib.Path(out) / split
-    header = describe(trained, source, split, masks)
-    missing = missing_files(folder, header)
     step = functools.partial(
-        extract_step, model=trained.model, masks=masks, num_things=header["num_things"]
+        extract_step, model=trained.model, masks=masks, representation=representation
     )
+    read = functools.partial(read_batches, config, split, views)
+    header = describe(trained, source, split, masks, views)
+    header |= {"representation": representation, **shapes_of(step, trained, next(read()))}
+    folder = pathlib.Path(out) / split
+    missing = missing_files(folder, header)
     step = devices.compile_step(step, split_results=True)
     done = header["num_samples"] - sum(map(len, missing.values()))
-    with tqdm(total=header["num_samples"], initial=done, unit="image") as bar:
+    interval = 0.1 if sys.stderr.isatty() else 30  # seconds; a log wants few lines
+    total = header["num_samples"]
+    with tqdm(total=total, initial=done, unit="image", mininterval=interval, maxinterval=60) as bar:
         for path, samples in missing.items():
-            write_samples(path, header, extract_samples(step, trained, split, samples, bar))
+            frames = header["clip_frames"]
+            batches = read(start=samples.start // frames, limit=samples.stop // frames)
+            found = extract_samples(step, trained, batches, header)
+            write_samples(path, header, map(functools.partial(count_in, bar), found))
     return folder
 
 
 def check_can_match(config, source):
-    """Raise UserError where there are no images, or no things in them."""
-    if config.model.kind == "video":
-        raise UserError('config.model.kind="video": slots of images are extracted only')
+    """Raise UserError where there are no things in the images, or several hosts."""
     if source.num_masks < 2:
         raise UserError(
             f"{config.data.name} has no things to match slots with: prepare it with --masks=DIR"
         )
+    if jax.process_count() > 1:
+        raise UserError("slots are extracted on one host, with all its devices: start one process")
 
 
-def describe(trained, source, split, masks):
-    """The header of a cache: all that decides what is in it."""
+def read_batches(config, split, views, start=0, limit=0):
+    """Batches of an evaluation of a split, or of training views: numbers `start` to `limit`."""
+    return pipeline.evaluation_batches(
+        config.data,
+        split,
+        config.evaluation.batch_size,
+        start=start,
+        limit=limit,
+        num_threads=config.data.threads,
+        clip_frames=config.evaluation.clip_frames,
+        views=views,
+    )
+
+
+def describe(trained, source, split, masks, views):
+    """The header of a cache, but for what `shapes_of` adds: all that decides what is in it."""
     config, size = trained.config, len(source)
     values = {
         name: value
@@ -66,37 +90,77 @@ def describe(trained, source, split, masks):
         if name.startswith(DECISIVE) and name != "model.backbone.weights"  # a path
     }
     text = json.dumps(values, sort_keys=True)
+    clip_frames = source.max_frames or 1
+    count = min(config.evaluation.limit or size, size) * max(views, 1)
     return {
         "data": config.data.name,
+        "image_size": config.data.image_size,
+        "data_seed": config.data.seed,
         "split": split,
-        "num_samples": min(config.evaluation.limit or size, size),
+        "views": views,
+        "crop_scale": list(config.data.crop_scale) if views else None,
+        "flip": config.data.flip if views else None,
+        "clip_frames": clip_frames,
+        "window": config.evaluation.clip_frames if source.max_frames else 0,
+        "num_samples": count * clip_frames,
         "parameters": digests({"all": trained.variables})["all"],
         "config": hashlib.sha256(text.encode()).hexdigest(),
         "step": trained.step,
         "seed": config.seed,
         "masks": masks,
-        "num_slots": config.model.num_slots,
-        "slot_width": config.model.slot_width,
         "num_things": source.num_masks - 1,
-        "num_classes": source.num_classes,
+        "class_names": list(source.class_names),
+        "kinds": dict(source.properties.kinds),
+        "numbers": dict(source.properties.numbers),
         "protocol": source.protocol(config.data.image_size),
     }
 
 
-def extract_samples(step, trained, split, samples, bar):
-    """The samples of a range, as dicts, one batch in memory at a time; `bar` counts them."""
-    config = trained.config
-    batches = pipeline.evaluation_batches(
-        config.data,
-        split,
-        config.evaluation.batch_size,
-        start=samples.start,
-        limit=samples.stop,
-        num_threads=config.data.threads,
-    )
+def shapes_of(step, trained, batch):
+    """Sizes of what a step finds in a batch, for the header; nothing is computed."""
+    found = jax.eval_shape(step, trained.variables, batch, jax.random.key(0))[1]
+    _, num_slots, width = found["slots"].shape
+    grid = list(found["segments"].shape[1:])
+    return {"num_slots": num_slots, "slot_width": width, "grid": grid}
+
+
+def extract_samples(step, trained, batches, header):
+    """The samples of some batches, as dicts, one batch in memory at a time."""
+    frames, key = header["clip_frames"], jax.random.key(trained.config.seed)
     for batch in batches:
-        found = step(trained.variables, batch, jax.random.key(config.seed))[1]
-        found = devices.to_host(found) | {name: batch[name] for name in LABELS}
-        for i in np.flatnonzero(batch["valid"]):
+        check_classes(batch["classes"], header)
+        found = devices.to_host(step(trained.variables, batch, key)[1])
+        found |= labels_of_frames(batch, frames)
+        for i in np.flatnonzero(np.repeat(batch["valid"], frames)):
             yield {name: values[i] for name, values in found.items()}
-            bar.update()
+
+
+def check_classes(classes, header):
+    """Raise UserError where classes have no names, as in a release of the reference."""
+    if classes.max() >= len(header["class_names"]):
+        raise UserError(
+            f"{header['data']} has classes without names, up to {classes.max()}: prepare it from "
+            "its publisher's files"
+        )
+
+
+def labels_of_frames(batch, frames):
+    """What a batch tells of things, for each image or, of clips, each of `frames` frames.
+
+    A thing that a frame does not show is none there.
+    """
+    labels = {name: batch[name] for name in OF_THINGS if name in batch}
+    size = len(batch["index"])
+    if "frame_valid" in batch:  # only boxes are told of every frame
+        boxes = labels.pop("boxes").reshape(size * frames, -1, 4)
+        labels = {name: np.repeat(values, frames, axis=0) for name, values in labels.items()}
+        is_seen = boxes.any(-1)
+        labels |= {"boxes": boxes, "classes": np.where(is_seen, labels["classes"], -1)}
+    numbers = np.repeat(batch["index"], frames), np.tile(np.arange(frames), size)
+    return labels | dict(zip(("index", "frame"), numbers))
+
+
+def count_in(bar, sample):
+    """The sample, counted by a progress bar."""
+    bar.update()
+    return sample

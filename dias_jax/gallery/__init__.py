@@ -1,16 +1,13 @@
 """What the slots did to single scenes or videos, as one picture and one page."""
 
-import pathlib
-
-from dias_jax.errors import UserError
 from dias_jax.evaluation.split import protocol_line
-from dias_jax.files import appearing_file
 from dias_jax.gallery.page import write_page
 from dias_jax.gallery.poster import draw_poster
 from dias_jax.gallery.scenes import study_scenes
 from dias_jax.gallery.video_page import write_video_page
 from dias_jax.gallery.video_poster import animate_videos, draw_videos
 from dias_jax.gallery.videos import study_videos
+from dias_jax.gallery.writing import write_files
 from dias_jax.pictures.animation import save_animation
 
 
@@ -20,22 +17,11 @@ def write_gallery(trained, split, out, count=16, poster=4):
     `trained`: a TrainedModel, of images or of videos; the pictures have the first `poster` of the
     scenes, the page has all. Raises UserError where nothing can be written.
     """
-    out, config = pathlib.Path(out), trained.config
+    config = trained.config
     title = f"DIAS on {config.data.name}: {config.model.num_slots} slots, step {trained.step:,}"
     facts = [f"{config.evaluation.masks.capitalize()} masks. {protocol_line(config, split)}."]
     writers = video_writers if config.model.kind == "video" else scene_writers
-    paths = []
-    for name, write in writers(trained, split, count, poster, title, facts).items():
-        paths.append(out / name)
-        try:
-            with appearing_file(paths[-1]) as path:
-                write(path)
-        except OSError as error:
-            raise UserError(
-                f"cannot write {out} ({error.strerror or error}): make room, or name another "
-                "directory"
-            ) from error
-    return tuple(paths)
+    return write_files(out, writers(trained, split, count, poster, title, facts))
 
 
 def scene_writers(trained, split, count, poster, title, facts):

@@ -9,12 +9,18 @@ slots have been. Then there is gallery.webp, the same videos moving, and the pag
 videos moving, with the share of every slot over time.
 
 With the run of --workdir=DIR, otherwise with a checkpoint of the package, --model=NAME.
+
+Of the run of a probe (recognition_shapes) there are index.html and confusion.png: its classes, what
+it takes for what, and things it was right and wrong about, with the masks of their slots. --split=
+names a split of its slots, --count= how many wrong and right things.
 """
 
 from absl import flags
 
 from dias_jax.cli import require
+from dias_jax.errors import UserError
 from dias_jax.gallery import write_gallery
+from dias_jax.gallery.probe import write_probe_report
 from dias_jax.runs.flags import open_model, run_on_model
 
 OUT = flags.DEFINE_string(
@@ -28,9 +34,14 @@ POSTER = flags.DEFINE_integer("poster", 4, "of these in the other files, the fir
 def main(arguments):
     """Open the model and draw."""
     require("out")
-    trained = open_model()
-    split = SPLIT.value or trained.config.evaluation.split
-    paths = write_gallery(trained, split, OUT.value, COUNT.value, POSTER.value)
+    config = flags.FLAGS.config
+    split = SPLIT.value or config.evaluation.split
+    if config.task == "properties":
+        raise UserError("a probe of properties has no gallery: evaluate prints what it reads")
+    if config.task == "recognition":
+        paths = write_probe_report(config, flags.FLAGS.workdir, split, OUT.value, COUNT.value)
+    else:
+        paths = write_gallery(open_model(), split, OUT.value, COUNT.value, POSTER.value)
     print(*paths, sep="\n")
 
 

@@ -40,7 +40,7 @@ def start_variables(config, model):
     nothing = {"backbone": {"params": {}}}  # a probe has no backbone of its own
     shapes = nothing | jax.eval_shape(start, key)
     backbone, identity = load_backbone(config, shapes["backbone"]["params"])
-    if config.task == "recognition":
+    if config.task != "discovery":
         identity = f"slots:{fingerprint(config.probe.slots, 'train')}"
     variables = nothing | jax.jit(start)(key)
     if backbone is None:

@@ -18,6 +18,7 @@ from absl import flags
 
 from data_pipelines.sources import open_split
 from dias_jax import devices
+from dias_jax.downstream.k_means import k_means
 from dias_jax.errors import UserError
 from dias_jax.evaluation.split import (
     compile_evaluation,
@@ -31,8 +32,6 @@ from dias_jax.models.prediction import predict
 from dias_jax.runs.flags import open_model, run_on_model
 from dias_jax.segmentation import MASKS, slot_map
 from dias_jax.steps.scoring import measure, sum_up
-
-from .k_means import k_means
 
 SPLIT = flags.DEFINE_string("split", "test", "held-out split")
 CHOSEN_ON = 256  # validation samples

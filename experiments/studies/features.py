@@ -24,6 +24,7 @@ from data_pipelines import pipeline
 from data_pipelines.sources import open_split
 from dias_jax import cli
 from dias_jax.config.experiments import define_config_flag
+from dias_jax.downstream.k_means import k_means
 from dias_jax.metrics import METRIC_TITLES, METRICS
 from dias_jax.models.build import build
 from dias_jax.models.prediction import predict
@@ -31,8 +32,6 @@ from dias_jax.pictures.tables import markdown_table
 from dias_jax.runs.state import start_variables
 from dias_jax.segmentation import slot_map
 from dias_jax.steps.scoring import measure
-
-from .k_means import k_means
 
 CLUSTERS = (6, 16)
 DISTANCE = 16  # pixels between a token and the neighbours that it is predicted from

@@ -22,6 +22,7 @@ from scipy.optimize import linear_sum_assignment
 
 from dias_jax.cli import require, run
 from dias_jax.config.experiments import load_experiment
+from dias_jax.downstream.k_means import k_means
 from dias_jax.evaluation.split import (
     compile_evaluation,
     evaluate_split,
@@ -36,7 +37,6 @@ from dias_jax.steps.video_evaluation import score_videos, segment_videos
 from dias_jax.training.train_model import train_model
 
 from . import arms
-from .k_means import k_means
 
 VIDEOS = flags.DEFINE_integer("videos", 128, "of the test split; 0: all", 0)
 

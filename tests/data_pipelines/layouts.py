@@ -11,6 +11,8 @@ PALETTE = [value for number in range(256) for value in (number * 37 % 256, numbe
 # Of object 2, 3, .. of a drawn scene.
 VOC_CLASSES = (15, 3, 20, 15, 1, 7)
 CLEVRTEX_FORMS = ("cube", "monkey", "torus", "sphere", "a form of later", "cone")
+CLEVRTEX_MATERIALS = ("wood", "brick", "moss")
+CLEVRTEX_SIZES = ("large", "small", "a size of later", "medium")
 
 
 def save_palette(indices, path):
@@ -56,7 +58,10 @@ def _write_voc_image(folder, stem, number):
 
 
 def write_clevrtex(directory, variants=(("full", 4), ("outd", 3), ("camo", 2))):
-    """Writes scenes of each variant; returns a dict from file name to (mask, forms, depth)."""
+    """Writes scenes of each variant; returns a dict from file name to (mask, told, depth).
+
+    told: of each object what the JSON tells, or None.
+    """
     expected = {}
     for variant, count in variants:
         for number in range(count):
@@ -80,12 +85,15 @@ def _write_scene(path, number):
     picture.save(path.with_name(f"{path.stem}_depth_0001.png"))
     for suffix in ("albedo_0001", "normal_0001", "shadow_0001"):
         path.with_name(f"{path.stem}_{suffix}.png").write_bytes(b"not read")
-    objects = [
-        {"index": index, "shape": CLEVRTEX_FORMS[index - 1]}
-        for index in range(1, int(scene.max()) + 1)
-        if index - 1 < len(CLEVRTEX_FORMS)
-    ]
-    path.with_suffix(".json").write_text(json.dumps({"objects": objects}))
+    told = {
+        index: {
+            "index": index,
+            "shape": form,
+            "material": CLEVRTEX_MATERIALS[(index + number) % 3],
+            "size": CLEVRTEX_SIZES[index % 4],
+        }
+        for index, form in zip(range(1, int(scene.max()) + 1), CLEVRTEX_FORMS)
+    }
+    path.with_suffix(".json").write_text(json.dumps({"objects": list(told.values())}))
     present = sorted(set(indices.ravel().tolist()) - {0})
-    forms = [CLEVRTEX_FORMS[i - 1] if i - 1 < len(CLEVRTEX_FORMS) else None for i in present]
-    return scene, forms, depth
+    return scene, [told.get(index) for index in present], depth

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_pipelines import pipeline
 from data_pipelines.building.build import build
+from data_pipelines.building.verify import verify
 from data_pipelines.records import PREPARED, PreparedSplit
 from data_pipelines.sets import coco as builder_module
 from dias_jax.errors import UserError
@@ -117,6 +119,10 @@ def damage_segment(source):
     edit_table(source, lambda entry: entry["segments_info"][0].update(id=-5))
 
 
+def damage_crowd(source):
+    edit_table(source, lambda entry: entry["segments_info"][0].update(iscrowd="no"))
+
+
 def repeat_picture(source):
     edit_table(source, lambda entry: entry.update(file_name="train_006.png"))
 
@@ -144,6 +150,7 @@ def truncate_table(source):
         (lead_outside, "train2017.json has a damaged entry in annotations, .*'../../x.png'"),
         (repeat_segment, "train2017.json has a damaged entry in annotations, .*'train_005.png'"),
         (damage_segment, "train2017.json has a damaged entry in annotations, .*'train_005.png'"),
+        (damage_crowd, "train2017.json has a damaged entry in annotations, .*'train_005.png'"),
         (repeat_picture, "has two annotations of file_name 'train_006.png'"),
         (nest_deeply, "panoptic_train2017.json is not valid JSON"),
         (truncate_table, "panoptic_train2017.json is not valid JSON"),
@@ -179,14 +186,16 @@ def test_index_map_orders_things_by_segment_id():
     identifiers = np.array([[300, 0, 70_000], [5, 5, 16_777_215]])
     segments = np.stack([identifiers >> shift & 255 for shift in (0, 8, 16)], axis=-1)
     infos = {70_000: 1, 5: 1, 300: 100, 16_777_215: 1}
-    annotation = {"segments_info": [{"id": i, "category_id": c} for i, c in infos.items()]}
+    segments_info = [{"id": i, "category_id": c, "iscrowd": int(i == 5)} for i, c in infos.items()]
+    del segments_info[0]["iscrowd"]  # it may be left out
+    annotation = {"segments_info": segments_info}
     table = builder_module.new_segment_table()
     for _ in range(2):  # the table is left as it was
-        mask, classes = builder_module.index_map(
+        mask, classes, crowd = builder_module.index_map(
             segments.astype(np.uint8), annotation, {1: True, 100: False}, "x.png", table
         )
         np.testing.assert_array_equal(mask, [[1, 0, 3], [2, 2, 4]])
-        assert classes == [1, 1, 1]
+        assert classes == [1, 1, 1] and crowd == [True, False, False]
 
 
 def test_every_segment_is_an_object_in_panoptic_mode(coco, tmp_path):
@@ -222,6 +231,47 @@ def test_classes_and_boxes_belong_to_the_masks(coco):
     assert names["categories"] == {"1": "object", "100": "ground", "101": "other ground"}
 
 
+def crowds_of(entry):
+    """Of the things of an entry, by segment id."""
+    segments = sorted(entry["segments_info"], key=lambda info: info["id"])
+    return [bool(info["iscrowd"]) for info in segments if info["category_id"] < 100]
+
+
+def test_crowds_are_told(coco, coco_config):
+    table = json.loads((coco.source / TRAIN_TABLE).read_text())["annotations"]
+    split = PreparedSplit(prepared_directory(coco.data_dir), "train")
+    expected = [crowds_of(entry) for entry in table]
+    assert [split[index]["crowd"].tolist() for index in range(len(table))] == expected
+    assert any(map(any, expected)) and not all(map(all, expected))
+    (batch,) = pipeline.evaluation_batches(coco_config, "train", len(table))
+    assert batch["crowd"].shape == batch["classes"].shape and batch["crowd"].dtype == bool
+    for crowd, classes, told in zip(batch["crowd"], batch["classes"], expected):
+        is_seen = classes[: len(told)] >= 0
+        assert crowd[: len(told)].tolist() == (np.array(told) & is_seen).tolist()
+        assert not crowd[len(told) :].any()
+    assert batch["crowd"].any()
+
+
+def test_what_was_prepared_before_crowds_were_told(coco, coco_config, tmp_path, monkeypatch):
+    """It stays as it is when it is prepared again, and batches tell of no crowd."""
+    monkeypatch.setattr(builder_module.Coco, "HAS_CROWDS", False)
+    summary = build(builder_module.Coco(source=coco.source, data_dir=tmp_path))
+    monkeypatch.undo()
+    directory = prepared_directory(tmp_path)
+    assert "crowd" not in (directory / "features.json").read_text()
+    files = {path: path.read_bytes() for path in directory.iterdir()}
+    assert build(builder_module.Coco(source=coco.source, data_dir=tmp_path)) == summary
+    assert {path: path.read_bytes() for path in directory.iterdir()} == files
+    assert "every record is intact" in verify(directory)
+    old, new = (
+        PreparedSplit(path, "train")[2] for path in (directory, prepared_directory(coco.data_dir))
+    )
+    assert old.keys() == new.keys() - {"crowd"}
+    coco_config.data_dir = str(tmp_path)
+    batch = next(pipeline.evaluation_batches(coco_config, "train", 4))
+    assert batch["crowd"].shape == batch["classes"].shape and not batch["crowd"].any()
+
+
 def test_real_photographs(shared_data, tmp_path):
     summary = build(builder_module.Coco(source=shared_data("coco_mini"), data_dir=tmp_path))
     assert "100 of 118287 published train, 100 of 5000 published validation images" in summary
@@ -232,3 +282,7 @@ def test_real_photographs(shared_data, tmp_path):
     for sample in samples:
         assert sample["image"].shape == (*sample["mask"].shape, 3)
         assert len(sample["classes"]) == max(int(sample["mask"].max()) - 1, 0)
+    path = shared_data("coco_mini") / "annotations/panoptic_val2017.json"
+    annotations = json.loads(path.read_text())["annotations"]
+    count = sum(info["iscrowd"] for entry in annotations for info in entry["segments_info"])
+    assert count == sum(int(sample["crowd"].sum()) for sample in samples) > 0

@@ -90,6 +90,7 @@ def test_masks_classes_and_protocol(source, tmp_path):
     split = PreparedSplit(prepared_directory("coco_instance", tmp_path), "train")
     np.testing.assert_array_equal(split[0]["mask"], expected_mask())
     assert split[0]["classes"].tolist() == [1, 2, 3, 5]  # by number: 20, 30, 50, 70
+    assert split[0]["crowd"].tolist() == [False, True, False, False]
     assert (split[1]["mask"] == 1).all() and len(split[1]["classes"]) == 0
     assert split.num_masks == 5
     assert split.protocol(64) == (
@@ -206,6 +207,7 @@ def test_other_tables_are_refused(source, tmp_path, table, message, monkeypatch)
         ("annotations", "id", "x"),
         ("annotations", "category_id", "dog"),
         ("annotations", "category_id", 2**40),
+        ("annotations", "iscrowd", "no"),
     ],
 )
 def test_entries_of_another_type_are_named(source, tmp_path, monkeypatch, place, key, value):

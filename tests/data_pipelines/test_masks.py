@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_pipelines import pipeline, sources
-from data_pipelines.building.masks import boxes_of, labels_in_view
+from data_pipelines.building.masks import boxes_of, crowds_in_view, labels_in_view
 
 
 def test_labels_follow_the_view():
@@ -16,6 +16,12 @@ def test_labels_follow_the_view():
     np.testing.assert_array_equal(boxes, expected)
     classes, boxes = labels_in_view([], mask, 0)
     assert classes.shape == (0,) and boxes.shape == (0, 4)
+
+
+def test_crowds_follow_the_view():
+    classes = np.array([5, -1, 7, -1])
+    assert crowds_in_view([True, True, False], classes).tolist() == [True, False, False, False]
+    assert crowds_in_view((), classes).tolist() == [False] * 4
 
 
 def test_evaluation_batches_carry_classes_and_boxes(coco_config):

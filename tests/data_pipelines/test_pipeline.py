@@ -165,6 +165,20 @@ def test_evaluation_limit(shapes_config, num_hosts):
     assert index[valid].tolist() == list(range(6)) and len(batches) == 2
 
 
+def test_views_instead_of_the_evaluations(coco_config):
+    """Two random views an image: unlike each other, the same again, with their own labels."""
+    (first,) = pipeline.evaluation_batches(coco_config, "train", 4, limit=4, views=2)
+    (again,) = pipeline.evaluation_batches(coco_config, "train", 2, start=2, limit=4, views=2)
+    assert first["index"].tolist() == [0, 1, 2, 3]
+    assert (first["image"][0] != first["image"][1]).any()
+    np.testing.assert_array_equal(first["image"][2:], again["image"])
+    for mask, classes in zip(first["mask"], first["classes"]):
+        shown = set(np.unique(mask)) - {0, 1}
+        assert shown == {2 + i for i, number in enumerate(classes) if number >= 0}
+    batches = list(pipeline.evaluation_batches(coco_config, "train", 8, views=2))
+    assert sum(batch["valid"].sum() for batch in batches) == 22
+
+
 def test_shapes_are_not_cropped(shapes_config):
     source = sources.open_split(shapes_config, "train")
     batch = next(pipeline.train_batches(shapes_config, 3, seed=4))

@@ -6,10 +6,13 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from data_pipelines import pipeline
 from data_pipelines.building.masks import boxes_of
 from data_pipelines.drawn import forms, shapes
+from data_pipelines.properties import properties_in_view
+from data_pipelines.sources import open_split
 from dias_jax.errors import UserError
 
 
@@ -61,6 +64,24 @@ def test_a_scene_tells_what_its_objects_are():
     assert np.abs(colours).max() < 0.1
 
 
+def test_a_scene_tells_the_patterns_of_its_objects():
+    """Within a uniform object grey levels change by light and noise alone, in others by more."""
+    roughness = {kind: [] for kind in range(5)}
+    for index in range(60):
+        scene = shapes.render(index, "train", 128)
+        assert scene.patterns.dtype == np.int32 and scene.patterns.shape == scene.forms.shape
+        grey = ndimage.uniform_filter(scene.image.mean(2), 3)
+        for number, kind in enumerate(scene.patterns):
+            inner = ndimage.binary_erosion(scene.mask == 2 + number, iterations=6)
+            if inner.sum() > 300:
+                across, down = np.gradient(grey)
+                roughness[kind].append(np.hypot(across, down)[inner].mean())
+    means = {kind: np.median(values) for kind, values in roughness.items()}
+    assert min(map(len, roughness.values())) > 10
+    assert means[0] < 0.4 * min(means[kind] for kind in (1, 2, 3)), means
+    assert means[0] < 0.9 * means[4] < 0.5 * means[3], means  # clouds have no edges
+
+
 def test_evaluation_batches_carry_forms_and_boxes(shapes_config):
     batch = next(pipeline.evaluation_batches(shapes_config, "test", 4))
     for i, (mask, classes, boxes) in enumerate(
@@ -69,6 +90,32 @@ def test_evaluation_batches_carry_forms_and_boxes(shapes_config):
         expected = shapes.render(i, "test", shapes_config.image_size).forms
         assert classes.tolist() == [*expected, *[-1] * (6 - len(expected))]
         np.testing.assert_array_equal(boxes, boxes_of(mask, 6))
+
+
+def test_evaluation_batches_carry_properties(shapes_config):
+    properties = open_split(shapes_config, "test").properties
+    assert list(properties.kinds.items()) == [("form", 7), ("pattern", 5)]
+    assert list(properties.numbers.items()) == [("hue", 2), ("centre", 2), ("radius", 1)]
+    batch = next(pipeline.evaluation_batches(shapes_config, "test", 4))
+    assert batch["kinds"].dtype == np.int32 and batch["numbers"].dtype == np.float32
+    for i, (kinds, numbers) in enumerate(zip(batch["kinds"], batch["numbers"], strict=True)):
+        scene = shapes.render(i, "test", shapes_config.image_size)
+        count = len(scene.forms)
+        assert (kinds[count:] == -1).all() and not numbers[count:].any()
+        kinds, numbers = kinds[:count], numbers[:count]
+        np.testing.assert_array_equal(kinds, np.stack([scene.forms, scene.patterns], axis=1))
+        hues = np.arctan2(numbers[:, 1], numbers[:, 0]) / (2 * np.pi) % 1
+        np.testing.assert_allclose(hues, scene.hues, atol=1e-6)
+        np.testing.assert_allclose(np.hypot(*numbers[:, :2].T), 1, rtol=1e-6)
+        np.testing.assert_array_equal(numbers[:, 2:4], scene.centres)
+        np.testing.assert_array_equal(numbers[:, 4], scene.radii)
+
+
+def test_what_a_view_does_not_show_has_no_properties():
+    told = {"kinds": np.array([[3], [1]]), "numbers": np.array([[0.5, 2], [1, 4]])}
+    found = properties_in_view(told, np.array([-1, 6, -1]))
+    assert found["kinds"].tolist() == [[-1], [1], [-1]]
+    assert found["numbers"].tolist() == [[0, 0], [1, 4], [0, 0]]
 
 
 def test_splits_seeds_and_numbers_differ():
@@ -148,7 +195,7 @@ def test_source():
     sample["forms"] = sample.pop("classes")
     for name, value in scene._asdict().items():
         np.testing.assert_array_equal(sample.pop(name), value, err_msg=name)
-    assert not sample
+    assert sample.keys() == {"kinds", "numbers"}
 
 
 def test_unknown_split():

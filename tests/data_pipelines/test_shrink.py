@@ -32,11 +32,15 @@ def test_masks_keep_their_classes_and_lost_objects_go():
     mask = np.ones((8, 16), np.uint8)
     mask[0, 0] = 2  # no pixel of it is looked at
     mask[2:6, 4:12], mask[6:, 12:] = 3, 4
-    small = shrink(make_sample(mask, [7, 8, 9]), 8)
+    sample = make_sample(mask, [7, 8, 9])
+    kinds = [[0, 1], [2, -1], [4, 5]]
+    small = shrink(sample._replace(crowd=[False, False, True], kinds=kinds), 8)
     expected = np.ones((4, 8), np.uint8)
     expected[1:3, 2:6], expected[3:, 6:] = 2, 3
     np.testing.assert_array_equal(small.mask, expected)
-    assert small.classes == [8, 9]
+    assert small.classes == [8, 9] and small.crowd == [False, True]
+    assert small.kinds == kinds[1:]
+    assert shrink(sample, 8).crowd is None and shrink(sample, 8).kinds is None
     assert Image.open(io.BytesIO(small.image)).size == (8, 4)
     depth = np.asarray(Image.open(io.BytesIO(small.depth)))
     np.testing.assert_array_equal(depth, np.array([0, 9, 27, 36])[expected])

@@ -73,6 +73,8 @@ def test_a_wrong_bound_is_found(copy, num_masks, message):
         ({"upright": []}, r"upright is \[\] in metadata.json"),
         ({"annotation": 1.5}, "annotation is 1.5 in metadata.json"),
         ({"published_sizes": 3}, "published_sizes is 3 in metadata.json"),
+        ({"kinds": [3]}, r"kinds is \[3\] in metadata.json"),
+        ({"kinds": {"form": []}}, "a property has no kinds in metadata.json"),
     ],
 )
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_samples_are_the_published_ones(devkit, tmp_path):
             np.testing.assert_array_equal(sample["image"], np.array(published))
             np.testing.assert_array_equal(sample["mask"], mask)
             assert sample["classes"].tolist() == classes
-            assert sample["boxes"].shape == (len(classes), 4)
+            assert sample["boxes"].shape == (len(classes), 4) and "crowd" not in sample
     assert samples.num_masks == max(int(mask.max()) for mask, _ in expected.values())
     assert "every record is intact" in verify(tmp_path / PREPARED["voc"])
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import pipeline
+from data_pipelines.drawn.shapes import Shapes
 from dias_jax.downstream import slot_cache
 from dias_jax.downstream.matching import match_maps
 from dias_jax.downstream.slot_cache import HEADER, SlotCache, missing_files
@@ -18,6 +19,8 @@ from dias_jax.models.prediction import predict
 from dias_jax.runs.state import start_variables
 from dias_jax.runs.trained_model import TrainedModel
 from dias_jax.segmentation import slot_map
+from dias_jax.steps.extraction import extract_step
+from tests.tiny import make_tiny_video_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -44,13 +47,15 @@ def test_what_is_extracted(untrained, tmp_path):
     key = jax.random.key(config.seed)
     output = predict(untrained.model, untrained.variables, batch["image"], key, batch["index"])
     segments = slot_map(output.final_attention, (32, 32))
-    slot, iou = match_maps(segments, batch["mask"], 4, 6)
-    for name in ("index", "classes", "boxes"):
+    slot, iou, overlap = match_maps(segments, batch["mask"], 4, batch["crowd"])
+    for name in ("index", "classes", "boxes", "crowd", "kinds", "numbers"):
         np.testing.assert_array_equal(found[name], batch[name])
     np.testing.assert_array_equal(found["slot_mask"], output.slot_mask)
     # Another batch size, another order of sums; a pixel between two slots may change sides.
     np.testing.assert_allclose(found["slots"], output.slots, atol=1e-4)
     np.testing.assert_allclose(found["iou"], iou, atol=0.01)
+    np.testing.assert_allclose(found["overlap"], overlap, atol=0.01)
+    assert found["segments"].shape == (12, 4, 4) and found["segments"].max() < 4
     assert (found["slot"] == slot).mean() > 0.9
     assert ((found["slot"] >= 0) <= (found["classes"] >= 0)).all()
     assert (found["iou"] > 0.1).any()
@@ -112,15 +117,60 @@ def test_what_cannot_be_matched_is_refused(untrained, tmp_path):
     untrained.config.evaluation.batch_size = 0
     with pytest.raises(UserError, match="evaluation.batch_size"):
         extract_split(untrained, "test", tmp_path, "aggregator")
-    untrained.config.model.kind = "video"
-    with pytest.raises(UserError, match="slots of images"):
-        extract_split(untrained, "test", tmp_path, "aggregator")
     assert not list(tmp_path.iterdir())
+    without_masks = Shapes("test")
+    without_masks.num_masks = 0
+    with pytest.raises(UserError, match="shapes has no things to match slots with"):
+        extraction.check_can_match(untrained.config, without_masks)
+    header = {"data": "coco", "class_names": ["", "person"]}
+    with pytest.raises(UserError, match="coco has classes without names, up to 2"):
+        extraction.check_classes(np.array([[1, 2, -1]]), header)
+
+
+@pytest.mark.slow
+def test_frames_of_clips_are_images(tmp_path, monkeypatch):
+    """Windows of 5 of 16 frames, the last of a video shifted back; files of whole clips."""
+    monkeypatch.setattr(slot_cache, "SAMPLES_PER_FILE", 8)
+    config = make_tiny_video_config()
+    config.evaluation.update(clip_frames=5, limit=3, batch_size=2)
+    model = build(config.model)
+    trained = TrainedModel(model, start_variables(config, model)[0], config, 0)
+    extract_split(trained, "test", tmp_path, "decoder")
+    found, header = read(tmp_path), SlotCache(tmp_path, "test").header
+    assert (header["num_samples"], header["clip_frames"]) == (15, 5)
+    assert len(list((tmp_path / "test").glob("*.array_record"))) == 3
+    np.testing.assert_array_equal(found["index"], np.repeat(np.arange(3), 5))
+    np.testing.assert_array_equal(found["frame"], np.tile(np.arange(5), 3))
+    batch = next(pipeline.evaluation_batches(config.data, "test", 3, limit=3, clip_frames=5))
+    key = jax.random.key(config.seed)
+    inputs = batch["image"], key, batch["index"]
+    output = predict(model, trained.variables, *inputs, frame_valid=batch["frame_valid"])
+    np.testing.assert_allclose(found["slots"].reshape(output.slots.shape), output.slots, atol=1e-4)
+    np.testing.assert_array_equal(found["boxes"], batch["boxes"].reshape(15, -1, 4))
+    is_seen = batch["boxes"].any(-1)
+    expected = np.where(is_seen, batch["classes"][:, None], -1).reshape(15, -1)
+    np.testing.assert_array_equal(found["classes"], expected)
+    assert (found["iou"] > 0.1).any() and ((found["slot"] >= 0) <= (expected >= 0)).all()
+
+
+def test_frames_that_only_fill_have_no_slots_and_no_things():
+    config = make_tiny_video_config()
+    batch = next(pipeline.evaluation_batches(config.data, "test", 1, limit=1))
+    batch["frame_valid"][:, 9:] = False
+    for name in ("mask", "boxes"):
+        batch[name][:, 9:] = 0
+    model = build(config.model)
+    variables = start_variables(config, model)[0]
+    arguments = {"model": model, "masks": "decoder"}
+    found = extract_step(variables, batch, jax.random.key(0), **arguments)[1]
+    assert not found["slot_mask"][9:].any() and found["slot_mask"][:9].any(1).all()
+    labels = extraction.labels_of_frames(batch, 16)
+    assert (labels["classes"][9:] == -1).all() and (labels["classes"][:9] >= 0).any(1).all()
 
 
 HEADER_OF_THREE = {
     **{"num_samples": 3, "num_slots": 2, "slot_width": 4, "num_things": 1, "split": "test"},
-    "num_classes": 7,
+    **{"kinds": {}, "numbers": {}, "grid": [2, 2], "clip_frames": 1},
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 import sklearn.metrics
 
 from dias_jax.downstream import match_slots, recognition_metrics
-from dias_jax.downstream.matching import keep_pairs, match_maps, slots_of_things
+from dias_jax.downstream.matching import keep_pairs, match_maps, of_partner, things_of_slots
 from dias_jax.downstream.probe import Probe
 from dias_jax.downstream.recognition_losses import recognition_objective
 from dias_jax.models import layers
@@ -30,7 +30,8 @@ def golden(recognition_golden):
 
 @pytest.fixture(scope="module")
 def match(golden):
-    return jax.jit(match_maps, static_argnums=(2, 3))(golden["segment"], index_map(golden), 6, 5)
+    crowd = np.zeros((6, 5), bool)
+    return jax.jit(match_maps, static_argnums=2)(golden["segment"], index_map(golden), 6, crowd)
 
 
 def index_map(golden):
@@ -56,7 +57,8 @@ def in_order(pairs):
 
 def test_segments_and_matching(golden, match):
     np.testing.assert_array_equal(slot_map(golden["attention"], (32, 32)), golden["segment"])
-    slot, iou = match
+    slot, iou, overlap = match
+    np.testing.assert_allclose(overlap, golden["iou"], **FLOAT)
     total = golden["match/iou"].sum(1)  # ties may be broken in another way
     np.testing.assert_allclose(iou.sum(1), total, **FLOAT)
     is_there = (index_map(golden).reshape(6, -1, 1) == np.arange(2, 7)).any(1)
@@ -76,14 +78,14 @@ def test_more_things_than_slots():
 
 @pytest.mark.parametrize("rule, threshold", RULES)
 def test_kept_pairs(golden, match, rule, threshold):
-    slot, iou = match
+    slot, iou, _ = match
     expected = in_order(golden_pairs(golden, threshold, rule))
     np.testing.assert_array_equal(kept_pairs(iou, slot, threshold, rule), expected)
 
 
 def test_slots_of_kept_pairs(golden, match):
     pairs = golden_pairs(golden, 0.1, "released")
-    found = np.asarray(slots_of_things(golden["slots"], match[0]))[pairs[:, 0], pairs[:, 2]]
+    found = np.asarray(of_partner(golden["slots"], match[0]))[pairs[:, 0], pairs[:, 2]]
     np.testing.assert_array_equal(found, golden["threshold_0.1/released/slots"])
 
 
@@ -109,16 +111,16 @@ def assert_trees_close(found, expected, **tolerance):
 
 @pytest.fixture(scope="module")
 def batch(golden, match):
-    slot, iou = match
+    slot, iou, _ = match
     labels = {name: golden[name] for name in ("slots", "classes", "boxes")}
+    labels["slot_mask"] = np.ones(golden["slots"].shape[:2], bool)
     return labels | {"slot": slot, "iou": iou, "index": np.arange(6)}
 
 
 def test_logits_and_boxes(golden, batch):
-    sample, _, thing = golden_pairs(golden, 0.1, "all").T
-    slots = slots_of_things(batch["slots"], batch["slot"])
-    logits, boxes = Probe(16, 9).apply({"params": params_of(golden, "state")}, slots)
-    logits, boxes = (np.asarray(x)[sample, thing] for x in (logits, boxes))
+    sample, slot, _ = golden_pairs(golden, 0.1, "all").T
+    logits, boxes = Probe(16, 9).apply({"params": params_of(golden, "state")}, batch["slots"])
+    logits, boxes = (np.asarray(x)[sample, slot] for x in (logits, boxes))
     np.testing.assert_allclose(logits, golden["head/eval/class_logits"], **FLOAT)
     np.testing.assert_allclose(boxes, golden["head/eval/boxes"], **FLOAT)
 
@@ -129,15 +131,15 @@ def loss_in(params, batch, loss_fn):
 
 def test_gradients_and_three_steps_of_adam(golden, batch, monkeypatch):
     """The released code's own dropout masks take the place of those that are drawn."""
-    sample, _, thing = golden_pairs(golden, 0.1, "all").T
+    sample, slot, _ = golden_pairs(golden, 0.1, "all").T
     params = params_of(golden, "state")
     probe = Probe(16, 9)
     optimizer = optax.adam(1e-3)
     state = TrainState(jnp.int32(0), params, optimizer.init(params), {})
     loss_fn = functools.partial(recognition_objective, probe=probe, threshold=0.1)
     for step, kept in enumerate(golden["head/dropout_keep"]):
-        mask = np.zeros((6, 5, 32), bool)
-        mask[sample, thing] = kept
+        mask = np.zeros((6, 6, 32), bool)
+        mask[sample, slot] = kept
 
         def drop(x, keys, rate, mask=mask):
             assert len(keys) == 6 and rate == 0.1
@@ -193,6 +195,43 @@ def test_a_batch_without_pairs_teaches_nothing(batch):
         ("linear", "kernel"),
         ("linear", "bias"),
     }
+
+
+def test_crowds_overlap_as_coco_has_it():
+    """Region 0 has two pixels of the crowd and one beside it, region 1 two that belong to none."""
+    segments = np.array([[[0, 0, 0, 1, 1, -1]]])
+    mask = np.array([[[2, 2, 3, 0, 1, 2]]], np.uint8)
+    _, iou, overlap = match_maps(segments, mask, 2, np.array([[True, False]]))
+    np.testing.assert_allclose(overlap, [[[2 / 3, 1 / 3], [0, 0]]], rtol=1e-6)
+    np.testing.assert_allclose(iou, [[2 / 4, 0]], rtol=1e-6)
+
+
+def test_a_slot_has_the_thing_it_is_kept_for():
+    slot, is_kept = np.array([[2, 0, -1]]), np.array([[True, False, False]])
+    assert things_of_slots(slot, is_kept, 4).tolist() == [[-1, -1, 0, -1]]
+
+
+def test_slots_without_a_thing_are_told_to_be_nothing(golden, batch):
+    """The loss of classes is over all slots in use; that of boxes and the pairs stay."""
+    probe = Probe(16, 9, knows_nothing=True, dropout=0.0)
+    params = probe.init(jax.random.key(0), **probe.smallest_inputs(1, 1))["params"]
+    batch = batch | {"slot_mask": np.arange(6) < 5 + np.zeros((6, 1))}
+    _, values = recognition_objective(
+        {"params": params}, batch, jax.random.key(0), 0, probe=probe, threshold=0.1
+    )
+    logits, boxes = probe.apply({"params": params}, batch["slots"])
+    expected, of_boxes = [], []
+    for i in range(6):
+        things = {int(s): g for g, s in enumerate(batch["slot"][i]) if batch["iou"][i, g] > 0.1}
+        for s in range(6):
+            number = golden["classes"][i, things[s]] if s in things else 9
+            if s < 5:
+                expected.append(-jax.nn.log_softmax(logits[i, s])[number])
+            if s in things:
+                of_boxes.append(np.abs(boxes[i, s] - golden["boxes"][i, things[s]]).mean())
+    np.testing.assert_allclose(values["classes"], np.mean(expected), rtol=1e-5)
+    np.testing.assert_allclose(values["boxes"], np.mean(of_boxes), rtol=1e-5)
+    assert values["pairs"] == 15
 
 
 def test_released_metrics(golden):

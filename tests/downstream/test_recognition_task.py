@@ -16,7 +16,7 @@ from dias_jax.downstream.slot_cache import HEADER, SlotCache, missing_files, wri
 from dias_jax.errors import UserError
 from dias_jax.runs.trained_model import open_by_name, restore
 from dias_jax.steps.schedules import learning_rate
-from dias_jax.tasks import recognition
+from dias_jax.tasks import probing, recognition
 from dias_jax.tasks.of_config import task_of
 from dias_jax.training.loop import fit
 from tests.faults.kill import differences
@@ -33,7 +33,9 @@ def make_header(split, **changes):
     return {
         **{"data": "made_up", "split": split, "num_samples": SIZES[split], "masks": "aggregator"},
         **{"parameters": "abc", "num_slots": S, "slot_width": D, "num_things": G},
-        **{"num_classes": K, "protocol": "nothing is seen"},
+        **{"class_names": ["one", "two", "three", "four"], "kinds": {}, "numbers": {}},
+        **{"representation": "slots", "grid": [2, 2], "clip_frames": 1, "views": 0},
+        **{"protocol": "nothing is seen"},
     } | changes
 
 
@@ -50,7 +52,14 @@ def make_samples(split):
         slots = random.normal(0, 0.05, (S, D))
         told = np.concatenate([np.eye(K)[classes], boxes], axis=1) @ mixing
         slots[slot[is_thing]] += told[is_thing]
+        overlap = np.where(slot == np.arange(S)[:, None], iou, 0)
         labels = {"index": index, "slot": slot, "iou": iou, "classes": classes, "boxes": boxes}
+        labels |= {"frame": 0, "overlap": overlap, "segments": np.zeros((2, 2))}
+        labels |= {
+            "crowd": np.zeros(G, bool),
+            "kinds": np.zeros((G, 0)),
+            "numbers": np.zeros((G, 0)),
+        }
         yield labels | {"slots": slots, "slot_mask": np.ones(S, bool)}
 
 
@@ -79,13 +88,16 @@ def test_a_probe_learns_and_is_evaluated(config, tmp_path):
     assert result.status == "finished"
     logged = [line for line in metrics_of(tmp_path / "run") if line["split"] == "held_out"]
     assert [line["step"] for line in logged] == [30, 60, 90]
-    assert "made_up held_out: nothing is seen; masks of the aggregator" in logged[0]["protocol"]
+    assert (
+        "made_up held_out: nothing is seen; slots, masks of the aggregator" in logged[0]["protocol"]
+    )
     assert result.metrics["top1"] > 80 and result.metrics["box_r2"] > 0.5
 
     probe = recognition.Recognition(config).model
     trained = restore(tmp_path / "run", config, probe, "latest")
-    samples = recognition.open_samples(config, "test")
-    metrics = recognition.evaluate(probe, trained.variables, samples, config)
+    report = recognition.report(config, tmp_path / "run", "test", "latest")
+    metrics = report["metrics"]
+    assert (report["step"], report["num_samples"]) == (90, 20)
     expected = by_hand(probe, trained.variables, config)
     assert {name: metrics[name] for name in expected} == pytest.approx(expected, rel=1e-5)
     with pytest.raises(UserError, match="holds a probe: only train and evaluate"):
@@ -99,7 +111,7 @@ def by_hand(probe, variables, config):
         for thing in np.flatnonzero(sample["classes"] >= 0):
             slot = sample["slots"][sample["slot"][thing]].astype(np.float32)
             logits, box = probe.apply(variables, slot[None, None])
-            number, iou = int(np.argmax(logits)), sample["iou"][thing]
+            number, iou = int(np.argmax(logits[..., :K])), sample["iou"][thing]
             is_right, num_things = number == sample["classes"][thing], num_things + 1
             is_recognised += is_right and iou > 0.5
             if iou > config.probe.threshold:
@@ -114,7 +126,7 @@ def by_hand(probe, variables, config):
     }
 
 
-def interrupted(task, start_step, read=recognition.Recognition.train_batches):
+def interrupted(task, start_step, read=probing.ProbeTask.train_batches):
     for number, batch in enumerate(read(task, start_step), 1):
         if number == 17:
             signal.raise_signal(signal.SIGTERM)
@@ -125,14 +137,14 @@ def test_a_stopped_run_continues_bit_for_bit(config, tmp_path, monkeypatch):
     config.probe.dropout, config.steps = 0.1, 40
     fit(task_of(config), config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(recognition.Recognition, "train_batches", interrupted)
+        patch.setattr(probing.ProbeTask, "train_batches", interrupted)
         assert fit(task_of(config), config, tmp_path / "stopped").status == "stopped"
     assert fit(task_of(config), config, tmp_path / "stopped").step == 40
     assert not differences(*(final_state(tmp_path / name) for name in ("whole", "stopped")))
 
 
 def test_train_and_held_out_slices_share_nothing(config):
-    parts = [recognition.open_samples(config, split) for split in ("train", "held_out")]
+    parts = [probing.open_samples(config, split) for split in ("train", "held_out")]
     train, held_out = ({int(part[i]["index"]) for i in range(len(part))} for part in parts)
     assert train == set(range(48)) and held_out == set(range(48, 60))
     batches = task_of(config).train_batches(0)
@@ -150,7 +162,7 @@ def test_slots_of_another_model_are_refused(config, tmp_path):
     fit(task_of(config), config, tmp_path / "run")
     rewrite_header(config, "test", parameters="xyz")
     with pytest.raises(UserError, match="test holds slots of another parameters, xyz and not abc"):
-        recognition.open_samples(config, "test")
+        probing.open_samples(config, "test")
     rewrite_header(config, "train", parameters="xyz")
     config.steps = 4
     with pytest.raises(UserError, match="trained on other slots, .*--config.probe.slots"):
@@ -187,7 +199,7 @@ def test_the_loss_does_not_depend_on_the_number_of_devices(config):
 
         return jax.value_and_grad(loss)(params)
 
-    halves = jax.tree.map(lambda x: x.reshape(2, -1, *x.shape[1:]), batch)
+    halves = jax.tree.map(lambda x: x.reshape(2, len(x) // 2, *x.shape[1:]), batch)
     found = jax.vmap(functools.partial(gradients, axis_name="batch"), axis_name="batch")(halves)
     counts = (halves["iou"] > 0.1).sum((1, 2))
     assert counts[0] != counts[1]
@@ -211,7 +223,8 @@ def test_the_commands(config, run_module, tmp_path):
     report = json.loads(result.stdout.splitlines()[-1])
     assert report["num_samples"] == 20 and report["step"] == 6
     assert report["protocol"].startswith("made_up test: nothing is seen")
-    assert {"top1", "box_r2", "pairs", "recall_50", "recognised"} <= report["metrics"].keys()
+    names = {"top1", "box_r2", "pairs", "recall_50", "recognised", "ap_50", "majority_top1"}
+    assert names <= report["metrics"].keys()
     wrong = run_module("dias_jax.evaluate", *flags, "--save_predictions", check=False)
     assert wrong.returncode == 2 and "a probe has no masks" in wrong.stderr
     none = run_module("dias_jax.segment", flags[0], "--out=x", "README.md", check=False)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_pipelines.sets.clevrtex import read_forms
+from data_pipelines.sets.clevrtex import find_materials
 from data_pipelines.sets.coco import Coco
 from data_pipelines.sets.coco_instance import CocoInstance
 from data_pipelines.sets.voc import VocTrainaug
@@ -30,7 +30,7 @@ INSTANCES = {
         for i, shape in enumerate([*SHAPES, {"size": [12, 16], "counts": "V166000000000b2"}])
     ],
 }
-SEGMENTS = [{"id": 1, "category_id": 1}, {"id": 300, "category_id": 7}]
+SEGMENTS = [{"id": 1, "category_id": 1, "iscrowd": 1}, {"id": 300, "category_id": 7}]
 PANOPTIC = {
     "categories": CATEGORIES,
     "annotations": [
@@ -71,6 +71,7 @@ def read_all(data_set):
             sample = read(item)
             assert sample.mask.dtype == np.uint8
             assert sample.mask.max(initial=0) <= 1 + len(sample.classes)
+            assert sample.crowd is None or len(sample.crowd) == len(sample.classes)
             count += 1
     return count
 
@@ -117,7 +118,12 @@ def test_damaged_lists(tmp_path_factory, content):
         read_all(VocTrainaug(source=folder.parents[2], data_dir=folder))
 
 
-SCENE = {"objects": [{"index": 1, "shape": "cube"}, {"index": 2, "shape": "cone"}]}
+SCENE = {
+    "objects": [
+        {"index": 1, "shape": "cube", "material": "moss", "size": "small"},
+        {"index": 2, "shape": "cone", "material": "wood", "size": "large"},
+    ]
+}
 
 
 @given(files_of(SCENE))
@@ -125,4 +131,4 @@ def test_damaged_scenes(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("scene") / "scene.json"
     path.write_bytes(content)
     with right_or_one_line():
-        read_forms(path)
+        find_materials({"train": [path]})

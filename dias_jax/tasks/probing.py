@@ -1,0 +1,92 @@
+"""What all probes have in common: slots of an extraction, a slice of which is held out."""
+
+import numpy as np
+
+from data_pipelines import pipeline
+from dias_jax import devices
+from dias_jax.config.checks import check_config
+from dias_jax.downstream.slot_cache import OF_SPLIT, Part, SlotCache, check_same
+from dias_jax.errors import UserError
+
+HELD_OUT = "held_out"  # the slice of train on which the best step is chosen
+
+
+class ProbeTask:
+    """A task that learns from slots in files; attributes as of `Discovery`.
+
+    Trained on the train split of an extraction, without the slice on which it is evaluated. A
+    subclass has `model`, `loss_fn` and `protocol`, and evaluates. Raises UserError on a config that
+    cannot be run.
+    """
+
+    unit = "images"
+
+    def __init__(self, config):
+        check_config(config)
+        check_options(config)
+        self.config = config
+        self.held_out = limited(open_samples(config, HELD_OUT), config)
+        self.train_batches(0)  # what is wrong with the data shows before anything is written
+
+    def train_batches(self, start_step):
+        """This host's batches from `start_step` on, without end."""
+        return pipeline.shuffled_batches(
+            open_samples(self.config, "train"),
+            with_replaced,
+            self.config.batch_size,
+            self.config.seed,
+            start_step,
+            devices.host_shard(),
+            self.config.data.threads,
+        )
+
+
+def check_options(config):
+    """Raise UserError on what a probe's run does not do."""
+    devices.check_batch_size(config.batch_size, "batch_size")
+    if config.accumulation > 1:
+        raise UserError(
+            f"config.accumulation={config.accumulation}: the mean is over all pairs of a batch, "
+            "which a probe takes whole: set it to 1"
+        )
+    if config.evaluation.split != HELD_OUT:
+        raise UserError(
+            f'config.evaluation.split="{config.evaluation.split}": the best step of a probe is '
+            f'chosen on a slice of train, "{HELD_OUT}"; evaluate --split= reports another split'
+        )
+
+
+def open_samples(config, split):
+    """The samples of a split, for random access; of train, what is not held out.
+
+    Raises UserError where a split's slots are not of the same model as those of train.
+    """
+    train = SlotCache(config.probe.slots, "train")
+    if split in ("train", HELD_OUT):
+        size = len(train) - held_out_size(train.header, config.probe.held_out)
+        part = range(size) if split == "train" else range(size, len(train))
+        return Part(train, part)
+    other = SlotCache(config.probe.slots, split)
+    check_same(other.folder, other.header, train.header, OF_SPLIT)
+    return other
+
+
+def held_out_size(header, share):
+    """How many samples at the end of train are held out: whole clips, all views of an image."""
+    unit = header["clip_frames"] * max(header["views"], 1)
+    return max(round(share * header["num_samples"] / unit), 1) * unit
+
+
+def limited(samples, config):
+    """The first `evaluation.limit` samples, or all."""
+    return Part(samples, range(min(config.evaluation.limit or len(samples), len(samples))))
+
+
+def header_of(config, split):
+    """The header of the slots of a split."""
+    return SlotCache(config.probe.slots, "train" if split == HELD_OUT else split).header
+
+
+def with_replaced(sample, rng):
+    """A sample as it is, and that it stands in for no other."""
+    return sample | {"replaced": np.bool_(False)}
