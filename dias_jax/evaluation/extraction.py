@@ -21,7 +21,7 @@ from dias_jax.steps.extraction import extract_step
 
 # What decides the slots of an image, beside the parameters and the seed.
 DECISIVE = ("model.", "data.name", "data.image_size", "data.seed")
-OF_THINGS = ("classes", "boxes", "crowd", "kinds", "numbers")
+OF_THINGS = ("classes", "boxes", "crowd", "kinds", "numbers")  # the last two not everywhere
 
 
 def extract_split(trained, split, out, masks, representation="slots", views=0):
@@ -112,7 +112,9 @@ def describe(trained, source, split, masks, views):
         "class_names": list(source.class_names),
         "kinds": dict(source.properties.kinds),
         "numbers": dict(source.properties.numbers),
-        "protocol": source.protocol(config.data.image_size),
+        "protocol": f"{views} random training views of each image"
+        if views
+        else source.protocol(config.data.image_size),
     }
 
 
@@ -149,8 +151,9 @@ def labels_of_frames(batch, frames):
 
     A thing that a frame does not show is none there.
     """
-    labels = {name: batch[name] for name in OF_THINGS if name in batch}
-    size = len(batch["index"])
+    size, num_things = batch["classes"].shape
+    untold = np.zeros((size, num_things, 0))
+    labels = {name: batch.get(name, untold) for name in OF_THINGS}
     if "frame_valid" in batch:  # only boxes are told of every frame
         boxes = labels.pop("boxes").reshape(size * frames, -1, 4)
         labels = {name: np.repeat(values, frames, axis=0) for name, values in labels.items()}

@@ -13,7 +13,6 @@ import pathlib
 
 import matplotlib.pyplot as plt
 import numpy as np
-import scipy.stats
 
 from dias_jax.cli import require, run
 from dias_jax.config.experiments import load_experiment
@@ -47,7 +46,6 @@ COLUMNS = {  # of the table, with their titles
     "active_slots": "active slots",
     "slot_count_error": "slot count error",
 }
-CONFIDENCE = 0.95
 
 
 def arm_config(name, seed, steps=0):
@@ -85,11 +83,9 @@ def paired_difference(whole, other, masks):
     seeds = sorted(whole.keys() & other.keys())
     if not seeds:
         return None
-    lost = [mean_of_metrics(whole[s], masks) - mean_of_metrics(other[s], masks) for s in seeds]
-    if len(lost) == 1:
-        return lost[0], np.inf
-    quantile = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(lost) - 1)
-    return np.mean(lost), quantile * np.std(lost, ddof=1) / len(lost) ** 0.5
+    return arms.interval(
+        [mean_of_metrics(whole[s], masks) - mean_of_metrics(other[s], masks) for s in seeds]
+    )
 
 
 def differences(results):

@@ -4,6 +4,7 @@ import itertools
 import json
 
 import numpy as np
+import scipy.stats
 from absl import flags
 
 from dias_jax.errors import UserError
@@ -13,6 +14,7 @@ OUT = flags.DEFINE_string("out", None, "directory for all runs and what is made 
 SEEDS = flags.DEFINE_list("seeds", ["42", "43", "44"], "seeds to train with")
 ARMS = flags.DEFINE_multi_string("arm", None, "train only this arm; may be given several times")
 STEPS = flags.DEFINE_integer("steps", 0, "of every run; 0: those of the recipe", 0)
+CONFIDENCE = 0.95
 RESULT = "test.json"  # in OUT/ARM/SEED
 
 
@@ -39,11 +41,20 @@ def read_results(out, arms):
     return results
 
 
-def results_table(results, columns):
+def interval(values):
+    """Mean and half the width of Student's confidence interval, infinite for one value."""
+    if len(values) == 1:
+        return values[0], np.inf
+    quantile = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+    return np.mean(values), quantile * np.std(values, ddof=1) / len(values) ** 0.5
+
+
+def results_table(results, columns, digits=1):
     """Markdown: mean and sample standard deviation over seeds; columns: {name: title}."""
     rows = []
     for name, seeds in results.items():
         values = [[metrics[column] for metrics in seeds.values()] for column in columns]
-        cells = [f"{np.mean(v):.1f} ± {np.std(v, ddof=min(1, len(v) - 1)):.1f}" for v in values]
+        spread = [np.std(v, ddof=min(1, len(v) - 1)) for v in values]
+        cells = [f"{np.mean(v):.{digits}f} ± {s:.{digits}f}" for v, s in zip(values, spread)]
         rows.append([name, *cells, str(len(seeds))])
     return markdown_table(["", *columns.values(), "seeds"], rows)
