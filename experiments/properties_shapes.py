@@ -1,7 +1,7 @@
 """Properties of drawn things read off slots: form, pattern, hue, centre and radius.
 
 python -m dias_jax.extract --split=train --out=slots/shapes --config.evaluation.limit=10000
-python -m dias_jax.extract --split=test --out=slots/shapes
+python -m dias_jax.extract --split=test --out=slots/shapes --config.evaluation.limit=0
 python -m dias_jax.train --config=properties_shapes --workdir=runs/properties_shapes
 python -m dias_jax.evaluate --workdir=runs/properties_shapes --split=test
 

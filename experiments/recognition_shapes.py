@@ -1,7 +1,7 @@
 """Recognition on drawn scenes: which form is it, and where, read off the slot that has found it.
 
 python -m dias_jax.extract --split=train --out=slots/shapes --config.evaluation.limit=10000
-python -m dias_jax.extract --split=test --out=slots/shapes
+python -m dias_jax.extract --split=test --out=slots/shapes --config.evaluation.limit=0
 python -m dias_jax.train --config=recognition_shapes --workdir=runs/recognition_shapes
 python -m dias_jax.evaluate --workdir=runs/recognition_shapes --split=test
 
