@@ -87,8 +87,9 @@ class SlotFormer(nn.Module):
         x, slot_mask = x.reshape(batch, -1, self.width), slot_mask.reshape(batch, -1)
         drop = dropouts(keys, self.dropout, 4 * self.layers)
         for number, layer in enumerate(self.encoder):
-            x = layer(x, slot_mask, drop[4 * number :][:4])
-        return self.output(x[:, -count:])
+            wanted = count if layer is self.encoder[-1] else x.shape[1]
+            x = layer(x, slot_mask, drop[4 * number :][:4], wanted)
+        return self.output(x)
 
     def smallest_inputs(self, height, width):
         """A frame of one slot, {name of an argument: value}, whatever the image's size."""
@@ -100,10 +101,10 @@ class SlotFormer(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Transformer encoder layer: x (B, N, C), key_mask (B, N) bool -> (B, N, C).
+    """Transformer encoder layer: x (B, N, C), key_mask (B, N) bool -> (B, wanted, C).
 
-    `drop`, functions from array to array, are applied to the attention's weights and result, and to
-    the MLP's hidden layer and result.
+    Of all tokens, or of the last ones that are wanted. `drop`, functions from array to array, are
+    applied to the attention's weights and result, and to the MLP's hidden layer and result.
     """
 
     heads: int
@@ -111,20 +112,21 @@ class EncoderLayer(nn.Module):
     pre_norm: bool = True
 
     @nn.compact
-    def __call__(self, x, key_mask, drop):
+    def __call__(self, x, key_mask, drop, wanted):
         norm1, norm2 = LayerNorm(name="norm1"), LayerNorm(name="norm2")
+        own = x[:, -wanted:]
         if self.pre_norm:
-            x = x + self.attend(norm1(x), key_mask, drop[:2])
-            return x + self.feed_forward(norm2(x), drop[2:])
-        x = norm1(x + self.attend(x, key_mask, drop[:2]))
-        return norm2(x + self.feed_forward(x, drop[2:]))
+            own = own + self.attend(norm1(x), key_mask, drop[:2], wanted)
+            return own + self.feed_forward(norm2(own), drop[2:])
+        own = norm1(own + self.attend(x, key_mask, drop[:2], wanted))
+        return norm2(own + self.feed_forward(own, drop[2:]))
 
-    def attend(self, x, key_mask, drop):
+    def attend(self, x, key_mask, drop, wanted):
         """The attention's branch."""
         width = x.shape[-1]
         x = Linear(3 * width, kernel_init=xavier_init, name="query_key_value")(x)
         query, key, value = (split_heads(part, self.heads) for part in jnp.split(x, 3, axis=-1))
-        weights = drop[0](attention_weights(query, key, key_mask))
+        weights = drop[0](attention_weights(query[:, -wanted:], key, key_mask))
         return drop[1](Linear(width, name="attended")(apply_attention(weights, value)))
 
     def feed_forward(self, x, drop):
