@@ -9,7 +9,8 @@ import numpy as np
 
 from dias_jax.errors import UserError
 
-_FRAMEWISE = ("image", "mask", "boxes", "visible", "hidden")  # arrays with leading axis F
+# Arrays with leading axis F.
+_FRAMEWISE = ("image", "mask", "boxes", "visible", "hidden", "centres", "velocities")
 
 
 class Clips:

@@ -13,8 +13,8 @@ Without --source it downloads the publisher's archives (COCO, VOC) or says which
 how to lay them out.
 An .lmdb file is the PyTorch reference's release (coco, voc, clevrtex), with val.lmdb beside it.
 --max_side stores larger images smaller, which changes pixels and is named in every protocol.
---verify reads every record again. `shapes` and `moving_shapes` are drawn on the fly and need no
-preparation.
+--verify reads every record again. `shapes`, `moving_shapes` and `bouncing` are drawn on the fly and
+need no preparation.
 
 folder takes images of any format, in any sub-folders. Those of train/, validation/ (or val/) and
 test/ directly below IMAGES are these splits, otherwise one image in ten is put aside for
@@ -67,7 +67,7 @@ def main(argv):
             f"{' '.join(argv[1:]) or 'none'})"
         )
     name = argv[1]
-    if name in ("shapes", "moving_shapes"):
+    if name in ("shapes", "moving_shapes", "bouncing"):
         raise UserError(f"{name} is drawn on the fly: there is nothing to prepare")
     if name != "folder" and (FLAGS.masks is not None or FLAGS.name is not None):
         raise UserError("--masks and --name belong to your own images: prepare folder")

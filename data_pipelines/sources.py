@@ -13,6 +13,7 @@ sees.
 import functools
 
 from data_pipelines.clips import Clips
+from data_pipelines.drawn.bouncing import Bouncing
 from data_pipelines.drawn.moving_shapes import MovingShapes
 from data_pipelines.drawn.shapes import Shapes
 from data_pipelines.records import PreparedSplit, prepared_directory
@@ -20,7 +21,7 @@ from data_pipelines.video_records import PreparedVideos
 from dias_jax.errors import UserError
 
 # Data sets whose samples are videos, or clips of them.
-VIDEOS = ("moving_shapes", "movi_c", "movi_d", "movi_e")
+VIDEOS = ("moving_shapes", "bouncing", "movi_c", "movi_d", "movi_e")
 VIDEOS += ("ytvis_2019", "ytvis_2021", "ytvis_2022", "ytvis_hq")
 
 
@@ -28,8 +29,9 @@ def open_split(data_config, split, with_masks=True, clip_frames=0):
     """One split of the configured data set, for random access.
 
     Read of `data_config`: `name`, `data_dir`, `image_size`, `seed` and `keep_in_memory`. `split`:
-    "train" or "validation"; what is drawn has "test" too. `with_masks`: whether samples carry a
-    mask. `clip_frames`: how many frames a sample of a video data set has, 0: it is a whole video.
+    "train" or "validation"; what is drawn has "test" too, and `bouncing` "readout". `with_masks`:
+    whether samples carry a mask. `clip_frames`: how many frames a sample of a video data set has,
+    0: it is a whole video.
     Raises UserError on an unknown data set or split, or a data set that is not prepared.
     """
     clip_frames = clip_frames if data_config.name in VIDEOS else 0
@@ -44,6 +46,8 @@ def _open(name, data_dir, image_size, seed, split, with_masks, clip_frames):
         return Shapes(split, image_size, seed)
     if name == "moving_shapes":
         return Clips(MovingShapes(split, image_size, seed), clip_frames)
+    if name == "bouncing":
+        return Clips(Bouncing(split, image_size, seed), clip_frames)
     directory = prepared_directory(name, data_dir)
     if name in VIDEOS:
         return Clips(PreparedVideos(directory, split, with_masks), clip_frames)

@@ -21,7 +21,7 @@ from dias_jax.errors import UserError
 
 NUM_MASKS = 1 + MAX_DISCS  # the ground is mask 0
 # "readout" is for what learns from the predictions of a model that was trained on "train".
-SPLIT_SIZES = {"train": 10_000, "validation": 500, "readout": 4_000, "test": 1_000}
+SPLIT_SIZES = {"train": 10_000, "validation": 500, "readout": 4_000, "test": 2_000}
 
 _SPLIT_NUMBERS = SPLIT_NUMBERS | {"readout": 3}  # never change, as those of `shapes`
 _LOOKS, _NOISE = 4, 5  # what random numbers are for: other ones than those of `touching`

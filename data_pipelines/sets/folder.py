@@ -38,7 +38,7 @@ class Folder(ObjectDataSet, skip_registration=True):
     FILES = "a folder of images"
 
     def __init__(self, *, source, data_dir, max_side=0, masks=None, name="folder"):
-        taken = {"shapes", "moving_shapes", "downloads", *PREPARED}
+        taken = {"shapes", "moving_shapes", "bouncing", "downloads", *PREPARED}
         if not is_valid_name(name) or name in taken:
             raise UserError(
                 f"{name!r} cannot be a data set's name: take lowercase letters, digits and _, "
