@@ -1,7 +1,6 @@
 """Roll-outs and their loss against the released code's numbers."""
 
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -32,16 +31,13 @@ LAYER = {
 
 
 @pytest.fixture(scope="module")
-def golden():
-    with np.load(pathlib.Path(__file__).parents[1] / "golden/slotformer.npz") as file:
-        return dict(file)
+def golden(slotformer_golden):
+    return slotformer_golden
 
 
 @pytest.fixture(scope="module")
-def other_forms(shared_golden):
-    """More of the same numbers than the repository holds."""
-    with np.load(shared_golden("slotformer_tiny.npz")) as file:
-        return dict(file)
+def other_forms(slotformer_shared):
+    return slotformer_shared
 
 
 def params_of(golden, prefix):
