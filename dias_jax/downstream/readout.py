@@ -1,7 +1,7 @@
 """Heads that read the answer to a question about two things off the slots of a video.
 
 Both tell for every frame, from single frames, how likely the two meet there; that they do on any is
-the answer, so the largest over the frames is taken.
+the answer, so the largest over the frames is taken. In training they are no others.
 """
 
 import flax.linen as nn
@@ -15,6 +15,11 @@ from dias_jax.models.layers import Linear, Mlp
 AGGREGATIONS = {"max": jnp.max, "mean": jnp.mean, "sum": jnp.sum}
 
 
+def two_slots(readout, height, width):
+    """A frame of two slots, {name of an argument: zeros}, whatever the image's size."""
+    return {"slots": jnp.zeros((1, 1, 2, readout.slot_width))}
+
+
 class RelationReadout(nn.Module):
     """Affine map of each pair of slots, aggregated over pairs, affine map: SlotFormer's on Physion.
 
@@ -23,11 +28,12 @@ class RelationReadout(nn.Module):
     UserError on an unknown aggregation.
     """
 
+    slot_width: int  # D
     width: int  # of what is known of a pair
     aggregation: str = "max"  # of AGGREGATIONS, over pairs
 
     @nn.compact
-    def __call__(self, slots, slot_mask=None):
+    def __call__(self, slots, slot_mask=None, train=False):
         if self.aggregation not in AGGREGATIONS:
             raise UserError(
                 f'aggregation "{self.aggregation}" is unknown: use one of {tuple(AGGREGATIONS)}'
@@ -45,6 +51,8 @@ class RelationReadout(nn.Module):
             frames = jnp.where(in_use.any(2), frames, 0)
         return Linear(1, name="answer")(frames).max((1, 2))
 
+    smallest_inputs = two_slots
+
 
 class SelectingReadout(nn.Module):
     """First finds the two slots that are asked about, then looks at these.
@@ -54,16 +62,19 @@ class SelectingReadout(nn.Module):
     -> logits (B,).
     """
 
+    slot_width: int  # D
     width: int  # of the MLP's hidden layer
 
     @nn.compact
-    def __call__(self, slots, slot_mask=None):
+    def __call__(self, slots, slot_mask=None, train=False):
         scores = Linear(2, name="role")(slots)  # (B, F, S, 2)
         if slot_mask is not None:
             scores = jnp.where(slot_mask[..., None], scores, -jnp.inf)
         selected = jnp.einsum("bfsr,bfsd->bfrd", nn.softmax(scores, axis=2), slots)
         selected = selected.reshape(*slots.shape[:2], -1)
         return Mlp(self.width, 1, name="answer")(selected).max((1, 2))
+
+    smallest_inputs = two_slots
 
 
 def answer_objective(variables, batch, rng, step, *, model):

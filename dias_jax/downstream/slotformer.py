@@ -92,9 +92,9 @@ class SlotFormer(nn.Module):
         return self.output(x)
 
     def smallest_inputs(self, height, width):
-        """A frame of one slot, {name of an argument: value}, whatever the image's size."""
+        """One frame of few slots, {name of an argument: value}, whatever the image's size."""
         return {
-            "slots": jnp.zeros((1, 1, 1, self.slot_width)),
+            "slots": jnp.zeros((1, 1, self.num_embedded or 1, self.slot_width)),
             "num_steps": 1,
             "sample_index": jnp.zeros(1, int),
         }

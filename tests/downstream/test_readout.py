@@ -13,6 +13,7 @@ import sklearn.metrics
 from dias_jax.downstream import readout_metrics
 from dias_jax.downstream.readout import RelationReadout, SelectingReadout, answer_objective
 from dias_jax.errors import UserError
+from dias_jax.models.inputs import initialize
 from dias_jax.runs.state import TrainState
 from dias_jax.steps.training import train_step
 
@@ -41,7 +42,7 @@ def params_of(golden, prefix):
 
 def logits_of(golden, slots, prefix="max", way="max", slot_mask=None):
     variables = {"params": params_of(golden, f"{prefix}/state")}
-    return RelationReadout(12, way).apply(variables, slots, slot_mask)
+    return RelationReadout(10, 12, way).apply(variables, slots, slot_mask)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_logits_and_accuracies(golden, batch, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_three_steps_of_adam(golden, batch, way):
     params, optimizer = params_of(golden, f"{way}/state"), optax.adam(1e-3)
-    loss_fn = functools.partial(answer_objective, model=RelationReadout(12, way))
+    loss_fn = functools.partial(answer_objective, model=RelationReadout(10, 12, way))
     gradients = jax.grad(lambda params: loss_fn({"params": params}, batch, None, 0)[0])(params)
     close = functools.partial(np.testing.assert_allclose, **FLOAT)
     jax.tree.map(close, gradients, params_of(golden, f"{way}/grad"))
@@ -91,7 +92,7 @@ def test_a_pair_is_in_the_slots_order(golden):
 @pytest.mark.parametrize("way", WAYS)
 def test_pairs_of_slots_in_use(way):
     slots = np.random.default_rng(0).standard_normal((3, 2, 4, 5), np.float32)
-    model = RelationReadout(6, way)
+    model = RelationReadout(5, 6, way)
     variables = model.init(jax.random.key(0), slots)
     mask = np.ones((3, 2, 4), bool)
     mask[:, :, 1] = False
@@ -106,7 +107,7 @@ def test_selecting_readout_finds_two_slots_in_use():
     slots = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
     slots[..., :2] = 0
     slots[:, :, 1, 0], slots[:, :, 3, 1] = 1, 1
-    model = SelectingReadout(6)
+    model = SelectingReadout(5, 6)
     params = model.init(jax.random.key(0), slots)["params"]
     params["role"]["kernel"] = 100 * np.eye(5, 2, dtype=np.float32)
 
@@ -125,9 +126,15 @@ def test_selecting_readout_finds_two_slots_in_use():
     np.testing.assert_allclose(model.apply(variables, slots), both(1, 2), **FLOAT)
 
 
+@pytest.mark.parametrize("model", [RelationReadout(5, 6), SelectingReadout(5, 6)])
+def test_starts_like_every_model(model):
+    variables = initialize(model, jax.random.key(0), 32)
+    assert model.apply(variables, jnp.ones((2, 3, 4, 5))).shape == (2,)
+
+
 def test_unknown_aggregation():
     with pytest.raises(UserError, match='"median" is unknown'):
-        RelationReadout(4, "median").init(jax.random.key(0), jnp.zeros((1, 1, 2, 3)))
+        RelationReadout(3, 4, "median").init(jax.random.key(0), jnp.zeros((1, 1, 2, 3)))
 
 
 def test_thresholds(golden):

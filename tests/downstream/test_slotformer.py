@@ -12,6 +12,7 @@ from dias_jax.downstream import slotformer
 from dias_jax.downstream.rollout_losses import rollout_objective, slot_loss
 from dias_jax.downstream.slotformer import SlotFormer, roll_out_interleaved
 from dias_jax.errors import UserError
+from dias_jax.models.inputs import initialize
 from dias_jax.runs.state import TrainState
 from dias_jax.steps.training import mean_gradients, train_step
 
@@ -218,6 +219,13 @@ def test_dropout_is_of_each_sample_and_step(golden, batch):
     assert not np.allclose(first, second)
     swapped = roll_out(sample_index=jnp.array([6, 5]), rngs={"dropout": jax.random.key(0)})
     np.testing.assert_allclose(swapped[::-1], jnp.stack([first, second]), rtol=1e-5)
+
+
+def test_starts_like_every_model(golden):
+    start = functools.partial(initialize, MODEL.clone(num_embedded=3), image_size=32)
+    params = jax.eval_shape(start, jax.random.key(0))["params"]
+    golden = params_of(golden, "state") | {"slot_embedding": np.zeros((3, 16))}
+    jax.tree.map(lambda one, other: np.testing.assert_equal(one.shape, other.shape), params, golden)
 
 
 def test_a_window_of_frames_is_seen(golden, batch):
