@@ -17,6 +17,7 @@ from data_pipelines.drawn.discs import MAX_DISCS
 from data_pipelines.drawn.painting import Painting
 from data_pipelines.drawn.shapes import SPLIT_NUMBERS, spread
 from data_pipelines.drawn.touching import NUM_FRAMES
+from data_pipelines.properties import Properties
 from dias_jax.errors import UserError
 
 NUM_MASKS = 1 + MAX_DISCS  # the ground is mask 0
@@ -52,7 +53,8 @@ class Bouncing:
     """
 
     num_masks = NUM_MASKS
-    num_classes = len(forms.ALL_FORMS)
+    class_names = forms.NAMES
+    properties = Properties()
     max_frames = NUM_FRAMES
 
     def __init__(self, split, size=128, seed=0):
