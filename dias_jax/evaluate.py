@@ -28,7 +28,7 @@ from dias_jax.evaluation.split import (
 )
 from dias_jax.runs.flags import open_model, run_on_model
 from dias_jax.segmentation import MASKS
-from dias_jax.tasks import properties, recognition
+from dias_jax.tasks import prediction, properties, reasoning, recognition
 from dias_jax.video_metrics import ari_released
 
 SPLIT = flags.DEFINE_string("split", None, "split to evaluate; default: the config's")
@@ -43,6 +43,12 @@ RELEASED_ARI = flags.DEFINE_bool(
     "released_ari", False, "of videos: ARI and FG-ARI as the reference's code has them, wrapped"
 )
 OUT = flags.DEFINE_string("out", None, "directory for what is written; default: the work directory")
+REPORTS = {  # of what is trained on slots
+    "recognition": recognition.report,
+    "properties": properties.report,
+    "prediction": prediction.report,
+    "reasoning": reasoning.report,
+}
 
 
 def save_predictions(directory, batch, predictions):
@@ -145,7 +151,7 @@ def report_probe(config):
         raise UserError("a probe has no masks: leave out --thresholds, --save_predictions ...")
     check_config(config)
     split = SPLIT.value or config.evaluation.split
-    report = {"recognition": recognition.report, "properties": properties.report}[config.task]
+    report = REPORTS[config.task]
     print(json.dumps(report(config, flags.FLAGS.workdir, split, CHECKPOINT.value)))
 
 

@@ -44,6 +44,7 @@ def main(arguments):
         OF_WHOM.value,
         REPRESENTATION.value,
         VIEWS.value,
+        flags.FLAGS.workdir or flags.FLAGS.model,
     )
     print(f"slots in {folder}")
 

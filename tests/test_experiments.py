@@ -20,6 +20,7 @@ from dias_jax.models.inputs import initialize
 
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = (
+    "bouncing",
     "clevrtex",
     "coco",
     "movi_c",
@@ -32,7 +33,10 @@ NAMES = (
 )
 OF_RELEASED = "released", {"probe.things", "probe.knows_nothing"}
 PROBES = {  # trained on slots: {experiment: (variant, the keys that differ)}
+    "prediction_bouncing": ("states", {"probe.slots"}),
+    "prediction_ytvis": (None, set()),
     "properties_shapes": ("loss", {"probe.matching"}),
+    "reasoning_bouncing": ("oracle", {"readout.sees"}),
     "recognition_coco": OF_RELEASED,
     "recognition_shapes": OF_RELEASED,
     "recognition_ytvis": OF_RELEASED,
@@ -71,7 +75,8 @@ def test_experiment_is_short_and_says_how_to_run_it(name):
 @pytest.mark.parametrize("name", PROBES)
 def test_experiments_of_probes(name):
     variant, keys = PROBES[name]
-    ours, other = (flatten(load_experiment(n)) for n in (name, f"{name}:{variant}"))
+    names = name, f"{name}:{variant}" if variant else name
+    ours, other = (flatten(load_experiment(n)) for n in names)
     check_config(load_experiment(name))
     assert ours.keys() == flatten(get_config()).keys() and ours["task"] == name.split("_")[0]
     assert {name for name in ours if ours[name] != other[name]} == keys
@@ -84,7 +89,7 @@ def test_experiments_of_probes(name):
 
 @pytest.mark.parametrize("name", (*NAMES, *PROBES))
 def test_unknown_variants_are_user_errors(name):
-    with pytest.raises(UserError, match=PROBES.get(name, ["released"])[0]):
+    with pytest.raises(UserError, match=PROBES.get(name, ["released"])[0] or "no variant"):
         load_experiment(f"{name}:other")
 
 

@@ -29,9 +29,9 @@ KEYS = {
     "seed": Key(42, "of initial parameters, order of samples, views and sampled slots", at_least=0),
     "task": Key(
         "discovery",
-        "of objects; recognition, properties: a probe on their slots, for which what begins with "
-        "probe counts in place of model and loss",
-        choices=("discovery", "recognition", "properties"),
+        "of objects; on their slots, instead of model and loss: recognition and properties with "
+        "what begins with probe, prediction with rollout, reasoning with readout",
+        choices=("discovery", "recognition", "properties", "prediction", "reasoning"),
     ),
     "steps": Key(100_000, "optimiser steps", at_least=1),
     "batch_size": Key(32, "samples a step, over all devices and hosts", at_least=1),
@@ -165,6 +165,32 @@ KEYS = {
         "of slots and things: by their masks, or by the probe's loss, which flatters it",
         choices=("mask", "loss"),
     ),
+    # Of a roll-out of slots into the future (task prediction).
+    "rollout.observed": Key(6, "frames that it sees at a time", 1),
+    "rollout.predicted": Key(10, "frames that it predicts in training, one from another", 1),
+    "rollout.frame_offset": Key(1, "it sees and predicts every so manieth frame", 1),
+    "rollout.width": Key(128, "of its Transformer", 2),
+    "rollout.layers": Key(4, "of its Transformer", 1),
+    "rollout.heads": Key(8, "of its Transformer", 1),
+    "rollout.mlp_width": Key(512, "of its Transformer", 1),
+    "rollout.pre_norm": Key(True, "norms before the branches, as released, or after them"),
+    "rollout.dropout": Key(0.1, "in training", 0, 0.99),
+    "rollout.decay": Key(1.0, "weight of a predicted frame over that of the one before", 0.01, 1),
+    # Of a read-out that answers questions about a video (task reasoning).
+    "readout.sees": Key(
+        "rolled_out",
+        "slots of the observed frames; of these and predicted ones; oracle: of all true ones",
+        choices=("observed", "rolled_out", "oracle"),
+    ),
+    "readout.observed": Key(10, "frames before the question is asked", 1),
+    "readout.rollout": Key("", "work directory of the roll-out that predicts the others"),
+    "readout.kind": Key(
+        "selecting",
+        "relation: all pairs of slots, as released; or the two that are asked about, selected",
+        choices=("relation", "selecting"),
+    ),
+    "readout.width": Key(64, "of what is known of two slots", 1),
+    "readout.aggregation": Key("max", "over pairs, of relation", choices=("max", "mean", "sum")),
     # Optimiser.
     "optimizer.learning_rate": Key(
         2e-4, "peak of Adam's; in proportion to the batch size", at_least=0
@@ -230,6 +256,14 @@ def of_recognition(config, variant=""):
         config.probe.update(things="first_two", knows_nothing=False)
     config.optimizer.update(learning_rate=1e-3, clip_norm=1e6)  # in effect no clipping
     config.evaluation.update(every=250, split="held_out")
+    return config
+
+
+def of_prediction(config):
+    """`config` as the published roll-out of slots: Adam at 2e-4 without clipping."""
+    config.task = "prediction"
+    config.optimizer.update(learning_rate=2e-4, final_fraction=1e-2, clip_norm=1e6)
+    config.evaluation.update(every=1_000, split="held_out")
     return config
 
 

@@ -11,6 +11,7 @@ REPRESENTATIONS = {
     "boxes": "no slots but the boxes of their masks, of the {masks}",
     "true_masks": "no slots but mean features of true masks",
     "k_means": "no slots but mean features of k-means clusters",
+    "true_states": "no slots but where things truly are",
 }
 
 

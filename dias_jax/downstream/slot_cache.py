@@ -19,7 +19,7 @@ from dias_jax.files import appearing_file
 HEADER = "cache.json"
 SAMPLES_PER_FILE = 1024
 # What differs between the splits of one extraction.
-OF_SPLIT = ("split", "num_samples", "protocol", "views", "crop_scale", "flip")
+OF_SPLIT = ("model", "split", "num_samples", "protocol", "views", "crop_scale", "flip")
 OF_SPLIT += ("clip_frames", "window")
 
 
@@ -41,6 +41,7 @@ def record_type(header):
         ("crowd", "?", (things,)),  # (G,), things that are crowds
         ("kinds", "<i4", (things, kinds)),  # (G, P), further properties, -1: unknown
         ("numbers", "<f4", (things, numbers)),  # (G, Q), those that are measured
+        ("answers", "?", (len(header["questions"]),)),  # to the questions about the video
     ]
     return np.dtype(fields)
 
@@ -69,7 +70,7 @@ def missing_files(folder, header):
     return {path: samples for path, samples in ranges.items() if not path.exists()}
 
 
-def check_same(folder, found, wanted, leave_out=()):
+def check_same(folder, found, wanted, leave_out=("model",)):
     """Raise UserError, naming the first of them, where two headers differ."""
     for name in wanted:
         if name not in leave_out and found.get(name) != wanted[name]:

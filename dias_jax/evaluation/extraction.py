@@ -21,16 +21,17 @@ from dias_jax.steps.extraction import extract_step
 
 # What decides the slots of an image, beside the parameters and the seed.
 DECISIVE = ("model.", "data.name", "data.image_size", "data.seed")
+QUESTIONS = ("answer", "ghost_answer")  # about a video, which some data sets ask and answer
 OF_THINGS = ("classes", "boxes", "crowd", "kinds", "numbers")  # the last two not everywhere
 
 
-def extract_split(trained, split, out, masks, representation="slots", views=0):
+def extract_split(trained, split, out, masks, representation="slots", views=0, name=""):
     """Write the slots of `split` into out/SPLIT, those that are not there yet: -> the folder.
 
-    trained: TrainedModel; masks: "decoder" or "aggregator", the segmentation that is matched with
-    things; representation: what is written as slots, of `regions.REPRESENTATIONS`; views: as many
-    random training views of each image, 0: the one of an evaluation. Raises UserError where there
-    is nothing to match, or another cache.
+    trained: TrainedModel, and `name`, that of the work directory or of what ships; masks: "decoder"
+    or "aggregator", the segmentation that is matched with things; representation: what is written
+    as slots, of `regions.REPRESENTATIONS`; views: as many random training views of each image, 0:
+    the one of an evaluation. Raises UserError where there is nothing to match, or another cache.
     """
     config = trained.config
     source = open_evaluation(config, split)
@@ -40,8 +41,9 @@ def extract_split(trained, split, out, masks, representation="slots", views=0):
         extract_step, model=trained.model, masks=masks, representation=representation
     )
     read = functools.partial(read_batches, config, split, views)
-    header = describe(trained, source, split, masks, views)
-    header |= {"representation": representation, **shapes_of(step, trained, next(read()))}
+    header = {"model": name, "representation": representation}
+    header |= describe(trained, source, split, masks, views)
+    header |= shapes_of(step, trained, next(read()))
     folder = pathlib.Path(out) / split
     missing = missing_files(folder, header)
     step = devices.compile_step(step, split_results=True)
@@ -119,11 +121,12 @@ def describe(trained, source, split, masks, views):
 
 
 def shapes_of(step, trained, batch):
-    """Sizes of what a step finds in a batch, for the header; nothing is computed."""
+    """Sizes of what a step finds in a batch, and questions, for the header; nothing is computed."""
     found = jax.eval_shape(step, trained.variables, batch, jax.random.key(0))[1]
     _, num_slots, width = found["slots"].shape
     grid = list(found["segments"].shape[1:])
-    return {"num_slots": num_slots, "slot_width": width, "grid": grid}
+    sizes = {"num_slots": num_slots, "slot_width": width, "grid": grid}
+    return sizes | {"questions": [name for name in QUESTIONS if name in batch]}
 
 
 def extract_samples(step, trained, batches, header):
@@ -133,6 +136,9 @@ def extract_samples(step, trained, batches, header):
         check_classes(batch["classes"], header)
         found = devices.to_host(step(trained.variables, batch, key)[1])
         found |= labels_of_frames(batch, frames)
+        answers = [batch[name] for name in header["questions"]]
+        answers = np.reshape(answers, (len(answers), len(batch["index"]))).astype(bool)
+        found["answers"] = np.repeat(answers.T, frames, axis=0)
         for i in np.flatnonzero(np.repeat(batch["valid"], frames)):
             yield {name: values[i] for name, values in found.items()}
 

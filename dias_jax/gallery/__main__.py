@@ -36,8 +36,8 @@ def main(arguments):
     require("out")
     config = flags.FLAGS.config
     split = SPLIT.value or config.evaluation.split
-    if config.task == "properties":
-        raise UserError("a probe of properties has no gallery: evaluate prints what it reads")
+    if config.task not in ("discovery", "recognition"):
+        raise UserError(f"config.task={config.task} has no gallery: evaluate prints what it finds")
     if config.task == "recognition":
         paths = write_probe_report(config, flags.FLAGS.workdir, split, OUT.value, COUNT.value)
     else:

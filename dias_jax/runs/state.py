@@ -41,7 +41,8 @@ def start_variables(config, model):
     shapes = nothing | jax.eval_shape(start, key)
     backbone, identity = load_backbone(config, shapes["backbone"]["params"])
     if config.task != "discovery":
-        identity = f"slots:{fingerprint(config.probe.slots, 'train')}"
+        split = "readout" if config.task == "reasoning" else "train"
+        identity = f"slots:{fingerprint(config.probe.slots, split)}"
     variables = nothing | jax.jit(start)(key)
     if backbone is None:
         backbone = variables["backbone"]["params"]

@@ -1,7 +1,7 @@
 """The extraction step: vectors of a batch's regions, and which thing each of them has found."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from dias_jax.downstream import regions
 from dias_jax.downstream.k_means import k_means
 from dias_jax.downstream.matching import match_maps
 from dias_jax.downstream.regions import Regions
+from dias_jax.errors import UserError
 from dias_jax.models.prediction import predict
 from dias_jax.models.video import VideoDIAS, merge_frames
 from dias_jax.segmentation import slot_map
@@ -27,6 +28,7 @@ class Seen(NamedTuple):
     mask: jax.Array  # (B, H, W) uint8
     crowd: jax.Array  # (B, G) bool, things that are crowds
     number: jax.Array  # (B,) int32, of the image
+    states: Any = None  # (B, G, 5), what `true_states` gives, where the data set tells
 
 
 def regions_of_slots(seen):
@@ -41,13 +43,25 @@ def regions_of_boxes(seen):
     return found.replace(vectors=regions.region_boxes(found.segments, seen.slots.shape[1]))
 
 
+def true_segments(seen):
+    """The thing of each pixel, -1: none."""
+    return jnp.maximum(seen.mask.astype(jnp.int32) - 2, -1)
+
+
 def regions_of_true_masks(seen):
     """True things, each with the mean of its features."""
-    segments = jnp.maximum(seen.mask.astype(jnp.int32) - 2, -1)
+    segments = true_segments(seen)
     grid, num_things = seen.features.shape[1:3], seen.crowd.shape[1]
     shares = regions.patch_shares(segments, num_things, grid)
     vectors = regions.mean_features(seen.features, shares)
     return Regions(vectors, shares.any((1, 2)), segments)
+
+
+def regions_of_true_states(seen):
+    """True things, each with its state. Raises UserError where the data set does not tell."""
+    if seen.states is None:
+        raise UserError("--representation=true_states: only bouncing tells where things truly are")
+    return Regions(seen.states, seen.states[..., 2] > 0, true_segments(seen))
 
 
 def regions_of_k_means(seen):
@@ -68,6 +82,7 @@ FINDERS = {  # of regions.REPRESENTATIONS
     "boxes": regions_of_boxes,
     "true_masks": regions_of_true_masks,
     "k_means": regions_of_k_means,
+    "true_states": regions_of_true_states,
 }
 
 
@@ -101,7 +116,22 @@ def look(model, variables, batch, rng, masks):
     output = predict(model, variables, batch["image"], rng, batch["index"], **inputs)
     arrays = (output.features, output.slots, output.slot_mask, attentions(output)[masks])
     seen = Seen(*arrays, batch["mask"], batch["crowd"], batch["index"])
+    if "centres" in batch:
+        seen = seen._replace(states=true_states(batch))
     return frames_as_images(seen, batch["frame_valid"]) if is_of_videos else seen
+
+
+def true_states(batch):
+    """Centre (2), radius and whether it is asked about, first or second (2): -> (B, F, G, 5).
+
+    Zeros for a thing that is not there. batch: "centres" (B, F, G, 2), "radii" (B, G), "queried"
+    (B, 2), of drawn videos whose things keep their numbers.
+    """
+    centres = jnp.asarray(batch["centres"])
+    queried = batch["queried"][:, None] == jnp.arange(centres.shape[2])[:, None]  # (B, G, 2)
+    still = jnp.concatenate([batch["radii"][..., None], queried], axis=-1)
+    still = jnp.repeat(still[:, None], centres.shape[1], axis=1)
+    return jnp.concatenate([centres, still], axis=-1)
 
 
 def frames_as_images(seen, frame_valid):

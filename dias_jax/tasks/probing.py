@@ -25,13 +25,21 @@ class ProbeTask:
         check_config(config)
         check_options(config)
         self.config = config
-        self.held_out = limited(open_samples(config, HELD_OUT), config)
+        self.held_out = self.open_held_out()
         self.train_batches(0)  # what is wrong with the data shows before anything is written
+
+    def open(self, split):
+        """The samples of a split, for random access."""
+        return open_samples(self.config, split)
+
+    def open_held_out(self):
+        """The samples on which the best step is chosen."""
+        return limited(self.open(HELD_OUT), self.config)
 
     def train_batches(self, start_step):
         """This host's batches from `start_step` on, without end."""
         return pipeline.shuffled_batches(
-            open_samples(self.config, "train"),
+            self.open("train"),
             with_replaced,
             self.config.batch_size,
             self.config.seed,
@@ -56,12 +64,13 @@ def check_options(config):
         )
 
 
-def open_samples(config, split):
-    """The samples of a split, for random access; of train, what is not held out.
+def open_samples(config, split, train_split="train"):
+    """The samples of a split, for random access; of "train", what is not held out.
 
-    Raises UserError where a split's slots are not of the same model as those of train.
+    train_split: the split that is trained on. Raises UserError where a split's slots are not of the
+    same model as those.
     """
-    train = SlotCache(config.probe.slots, "train")
+    train = SlotCache(config.probe.slots, train_split)
     if split in ("train", HELD_OUT):
         size = len(train) - held_out_size(train.header, config.probe.held_out)
         part = range(size) if split == "train" else range(size, len(train))
@@ -82,9 +91,10 @@ def limited(samples, config):
     return Part(samples, range(min(config.evaluation.limit or len(samples), len(samples))))
 
 
-def header_of(config, split):
+def header_of(config, split, train_split="train"):
     """The header of the slots of a split."""
-    return SlotCache(config.probe.slots, "train" if split == HELD_OUT else split).header
+    name = train_split if split in ("train", HELD_OUT) else split
+    return SlotCache(config.probe.slots, name).header
 
 
 def with_replaced(sample, rng):

@@ -170,7 +170,7 @@ def test_frames_that_only_fill_have_no_slots_and_no_things():
 
 HEADER_OF_THREE = {
     **{"num_samples": 3, "num_slots": 2, "slot_width": 4, "num_things": 1, "split": "test"},
-    **{"kinds": {}, "numbers": {}, "grid": [2, 2], "clip_frames": 1},
+    **{"kinds": {}, "numbers": {}, "grid": [2, 2], "clip_frames": 1, "questions": []},
 }
 
 

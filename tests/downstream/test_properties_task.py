@@ -23,12 +23,14 @@ def write_cache(folder, split, **changes):
         **{"data": "made_up", "split": split, "num_samples": SIZES[split], "masks": "aggregator"},
         **{"num_slots": S, "slot_width": D, "num_things": G, "class_names": []},
         **{"representation": "slots", "grid": [1, 1], "clip_frames": 1, "views": 0},
+        **{"questions": []},
         **{"kinds": dict(KINDS), "numbers": dict(NUMBERS), "protocol": "nothing is seen"},
     } | changes
     (path,) = missing_files(folder / split, header)
     samples = make_samples(SIZES[split], seed=len(split))
     others = {"iou": np.ones(G), "boxes": np.zeros((G, 4)), "crowd": np.zeros(G, bool)}
-    others |= {"overlap": np.zeros((S, G)), "segments": np.zeros((1, 1)), "frame": 0}
+    others |= {"overlap": np.zeros((S, G)), "segments": np.zeros((1, 1))}
+    others |= {"frame": 0, "answers": np.zeros(0)}
     if not header["kinds"]:
         others |= {"kinds": np.zeros((G, 0)), "numbers": np.zeros((G, 0))}
     write_samples(path, header, (sample | others for sample in samples))

@@ -35,6 +35,7 @@ def make_header(split, **changes):
         **{"parameters": "abc", "num_slots": S, "slot_width": D, "num_things": G},
         **{"class_names": ["one", "two", "three", "four"], "kinds": {}, "numbers": {}},
         **{"representation": "slots", "grid": [2, 2], "clip_frames": 1, "views": 0},
+        **{"questions": []},
         **{"protocol": "nothing is seen"},
     } | changes
 
@@ -60,6 +61,7 @@ def make_samples(split):
             "kinds": np.zeros((G, 0)),
             "numbers": np.zeros((G, 0)),
         }
+        labels["answers"] = np.zeros(0)
         yield labels | {"slots": slots, "slot_mask": np.ones(S, bool)}
 
 

@@ -1,0 +1,31 @@
+"""Clips of an extraction's frames: slots over time, for what looks at more than one frame."""
+
+import numpy as np
+
+OF_FRAMES = ("slots", "slot_mask")
+
+
+class SlotClips:
+    """Random access to clips: `clips[i]` is a dict, its "index" (int32) the number i.
+
+    "slots" (F, S, D) and "slot_mask" (F, S) of every frame; "answers" (Q,) bool to the questions
+    about the video. samples: frames of an extraction, `clip_frames` a video, one video after the
+    other; length: F, 0: whole videos; stride: every so manieth frame is taken; every_start: windows
+    begin at every frame from which they are whole, not only at the first.
+    """
+
+    def __init__(self, samples, clip_frames, length=0, stride=1, every_start=False):
+        self.samples, self.clip_frames = samples, clip_frames
+        length = length or clip_frames
+        self.window = range(0, length * stride, stride)
+        self.starts = clip_frames - self.window[-1] if every_start else 1
+
+    def __len__(self):
+        return len(self.samples) // self.clip_frames * self.starts
+
+    def __getitem__(self, index):
+        video, start = divmod(int(index), self.starts)
+        first = video * self.clip_frames + start
+        frames = [self.samples[first + i] for i in self.window]
+        clip = {name: np.stack([frame[name] for frame in frames]) for name in OF_FRAMES}
+        return clip | {"answers": frames[0]["answers"], "index": np.int32(index)}

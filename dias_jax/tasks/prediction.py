@@ -1,0 +1,118 @@
+"""Prediction: slots of the next frames from those of the last ones."""
+
+import functools
+
+import jax
+
+from dias_jax import devices
+from dias_jax.downstream.rollout_losses import rollout_objective
+from dias_jax.downstream.slot_clips import SlotClips
+from dias_jax.downstream.slotformer import SlotFormer
+from dias_jax.errors import UserError
+from dias_jax.evaluation.prediction import predict_clips, prediction_protocol, summarize
+from dias_jax.runs.trained_model import restore
+from dias_jax.tasks.probing import HELD_OUT, ProbeTask, header_of, limited, open_samples
+
+
+class Prediction(ProbeTask):
+    """The task of a config with task="prediction".
+
+    Trained on windows of videos, from every frame on; evaluated on whole ones.
+    """
+
+    unit = "windows"
+
+    def __init__(self, config):
+        check_frames(config)
+        super().__init__(config)
+        self.model = build_rollout(config)
+        self.loss_fn = functools.partial(
+            rollout_objective,
+            model=self.model,
+            num_steps=config.rollout.predicted,
+            decay=config.rollout.decay,
+            axis_name=devices.AXIS if jax.device_count() > 1 else None,
+        )
+        self.protocol = protocol_line(config, HELD_OUT)
+
+    def open(self, split):
+        """Windows of the train split, whole videos of the others."""
+        return open_clips(self.config, split)
+
+    def evaluate(self, variables, on_picture):
+        """{name: value} of the held-out slice; there are no pictures."""
+        options, size = self.config.rollout, self.config.evaluation.batch_size
+        return summarize(predict_clips(self.model, variables, self.held_out, options, size))
+
+    def quality(self, metrics):
+        """What decides the best checkpoint, the higher the better."""
+        return -metrics["roll_out/error"]
+
+    def summary(self, metrics):
+        """An evaluation in a line for the terminal."""
+        return [" ".join(f"{name} {value:.3f}" for name, value in metrics.items())]
+
+
+def check_frames(config):
+    """Raise UserError where videos are too short for what is observed and predicted."""
+    header, options = header_of(config, "train"), config.rollout
+    span = 1 + (options.observed + options.predicted - 1) * options.frame_offset
+    if header["clip_frames"] < span:
+        raise UserError(
+            f"{config.probe.slots}/train has clips of {header['clip_frames']} frames, a window has "
+            f"{span}: extract slots of longer ones, or lower config.rollout.observed or predicted"
+        )
+    if options.width % options.heads:
+        raise UserError(
+            f"config.rollout.heads={options.heads} does not divide config.rollout.width="
+            f"{options.width}"
+        )
+
+
+def open_clips(config, split):
+    """SlotClips of a split: windows to train on, whole videos of all others."""
+    frames, options = header_of(config, "train")["clip_frames"], config.rollout
+    samples = open_samples(config, split)
+    if split != "train":
+        return SlotClips(samples, header_of(config, split)["clip_frames"])
+    length = options.observed + options.predicted
+    return SlotClips(samples, frames, length, options.frame_offset, every_start=True)
+
+
+def build_rollout(config):
+    """The SlotFormer of a config for the slots that it is trained on."""
+    options = config.rollout
+    return SlotFormer(
+        slot_width=header_of(config, "train")["slot_width"],
+        window=options.observed,
+        width=options.width,
+        layers=options.layers,
+        heads=options.heads,
+        mlp_width=options.mlp_width,
+        dropout=options.dropout,
+        pre_norm=options.pre_norm,
+    )
+
+
+def protocol_line(config, split):
+    """The line that belongs next to every number of a split."""
+    return prediction_protocol(header_of(config, split), split, config.rollout)
+
+
+def report(config, workdir, split, checkpoint):
+    """What a trained roll-out reaches on a split of its slots, for a printed line: -> dict.
+
+    Errors of all steps are lists.
+    """
+    check_frames(config)
+    clips = limited(open_clips(config, split), config)
+    trained = restore(workdir, config, build_rollout(config), checkpoint)
+    size = config.evaluation.batch_size
+    errors = predict_clips(trained.model, trained.variables, clips, config.rollout, size)
+    steps = {f"{name}/errors": values.tolist() for name, values in errors.items()}
+    return {
+        "metrics": summarize(errors) | steps,
+        "protocol": protocol_line(config, split),
+        "step": trained.step,
+        "num_samples": len(clips),
+    }

@@ -1,0 +1,134 @@
+"""Reasoning: answers to questions about the future, read off slots of the past and predictions."""
+
+import functools
+
+from dias_jax.downstream.readout import RelationReadout, SelectingReadout, answer_objective
+from dias_jax.downstream.slot_clips import SlotClips
+from dias_jax.errors import UserError
+from dias_jax.evaluation import reasoning
+from dias_jax.runs.config_file import load_config
+from dias_jax.runs.trained_model import restore
+from dias_jax.tasks.prediction import build_rollout
+from dias_jax.tasks.probing import HELD_OUT, ProbeTask, header_of, limited, open_samples
+
+TRAIN = "readout"  # the split that read-outs learn from, which roll-outs have not seen
+
+
+class Reasoning(ProbeTask):
+    """The task of a config with task="reasoning"."""
+
+    unit = "videos"
+
+    def __init__(self, config):
+        check_questions(config)
+        self.train_clips = open_seen(config, "train")
+        super().__init__(config)
+        self.model = build_readout(config)
+        self.loss_fn = functools.partial(answer_objective, model=self.model)
+        self.protocol = protocol_line(config, HELD_OUT)
+
+    def open(self, split):
+        """Clips as the read-out sees them; those of training once."""
+        return self.train_clips if split == "train" else open_seen(self.config, split)
+
+    def open_held_out(self):
+        """As `open`, which knows the limit."""
+        return self.open(HELD_OUT)
+
+    def evaluate(self, variables, on_picture):
+        """{name: value} of the held-out slice; there are no pictures."""
+        return reasoning.score_answers(*self.answer(variables, self.held_out))
+
+    def answer(self, variables, clips):
+        """Logits and true answers."""
+        size = self.config.evaluation.batch_size
+        return reasoning.answer(self.model, variables, clips, size), clips.data["answers"]
+
+    def quality(self, metrics):
+        """What decides the best checkpoint, the higher the better."""
+        return metrics["accuracy"]
+
+    def summary(self, metrics):
+        """An evaluation in a line for the terminal."""
+        shown = [name for name in metrics if name.startswith("accuracy")]
+        return [" ".join(f"{name} {metrics[name]:.1f}" for name in shown)]
+
+
+def check_questions(config):
+    """Raise UserError where nothing is asked, or nothing is left to be predicted."""
+    header, options = header_of(config, "train", TRAIN), config.readout
+    if not header["questions"]:
+        raise UserError(
+            f"config.probe.slots={config.probe.slots}: {header['data']} asks nothing about its "
+            "videos: take bouncing"
+        )
+    if header["clip_frames"] <= options.observed:
+        raise UserError(
+            f"config.readout.observed={options.observed}: videos have {header['clip_frames']} "
+            "frames, and some must be left to be asked about"
+        )
+
+
+def open_seen(config, split):
+    """SeenClips of a split."""
+    samples = open_samples(config, split, TRAIN)
+    clips = SlotClips(samples, header_of(config, split, TRAIN)["clip_frames"])
+    size = config.evaluation.batch_size
+    clips = clips if split == "train" else limited(clips, config)
+    return reasoning.SeenClips(clips, config.readout, open_rollout(config), size)
+
+
+def open_rollout(config):
+    """(model, variables, frame offset) of the roll-out that a config names; None: it needs none.
+
+    Raises UserError where it is not there, or was trained on other slots.
+    """
+    options = config.readout
+    if options.sees != "rolled_out":
+        return None
+    if not options.rollout:
+        raise UserError(
+            'config.readout.sees="rolled_out" needs a roll-out: '
+            "--config.readout.rollout=WORKDIR of a run of prediction_..."
+        )
+    trained_config = load_config(options.rollout)
+    if trained_config.task != "prediction":
+        raise UserError(f"{options.rollout} is no run of prediction_...: name one")
+    theirs, ours = header_of(trained_config, "train"), header_of(config, "train", TRAIN)
+    for name in ("parameters", "config", "representation"):
+        if theirs[name] != ours[name]:
+            raise UserError(
+                f"{options.rollout} predicts slots of another {name}, {theirs[name]} and not "
+                f"{ours[name]}: extract both from one model"
+            )
+    trained = restore(options.rollout, trained_config, build_rollout(trained_config), "best")
+    return trained.model, trained.variables, trained_config.rollout.frame_offset
+
+
+def build_readout(config):
+    """The read-out of a config for the slots that it is trained on."""
+    options, width = config.readout, header_of(config, "train", TRAIN)["slot_width"]
+    if options.kind == "selecting":
+        return SelectingReadout(width, options.width)
+    return RelationReadout(width, options.width, options.aggregation)
+
+
+def protocol_line(config, split):
+    """The line that belongs next to every number of a split."""
+    return reasoning.reasoning_protocol(header_of(config, split, TRAIN), split, config.readout)
+
+
+def report(config, workdir, split, checkpoint):
+    """What a trained read-out reaches on a split, for a printed line: -> dict."""
+    task = Reasoning(config)
+    trained = restore(workdir, config, task.model, checkpoint)
+    held_out = task.answer(trained.variables, task.held_out)
+    clips = open_seen(config, split)
+    logits, answers = task.answer(trained.variables, clips)
+    metrics = reasoning.score_answers(logits, answers)
+    return {
+        "metrics": metrics | reasoning.score_at_chosen(logits, answers, held_out),
+        "protocol": protocol_line(config, split),
+        "step": trained.step,
+        "num_samples": len(clips),
+    }

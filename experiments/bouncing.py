@@ -1,0 +1,25 @@
+"""Drawn videos of discs that bounce, whose future is asked about: nothing to download.
+
+python -m dias_jax.train --config=bouncing --workdir=runs/bouncing
+
+The recipe of `moving_shapes` at 64x64 pixels with half as many slots. Its slots are predicted by
+`prediction_bouncing`, and answer questions in `reasoning_bouncing`. Hardware: 2 CPU cores.
+`bouncing:released` merges nothing. FG-ARI and all else: not measured with three seeds yet.
+"""
+
+from dias_jax.config import defaults
+from dias_jax.config.experiments import load_experiment
+from dias_jax.errors import UserError
+
+
+def get_config(variant=""):
+    """A small video model on a backbone without weights."""
+    if variant not in ("", "released"):
+        raise UserError(f"--config=bouncing:{variant}: the only variant is bouncing:released")
+    config = load_experiment("moving_shapes")
+    config.data.update(name="bouncing", image_size=64)
+    config.steps = 800
+    config.model.num_slots = 8
+    config.model.decoder.num_tokens = 256
+    config.model.token_stride = 2
+    return defaults.released(config) if variant == "released" else config

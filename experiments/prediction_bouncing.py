@@ -1,0 +1,29 @@
+"""What comes next: slots of bouncing discs, 10 frames observed, 20 predicted one from another.
+
+python -m dias_jax.extract --workdir=runs/bouncing --split=train --out=slots/bouncing \\
+    --config.evaluation.limit=2000
+python -m dias_jax.extract --workdir=runs/bouncing --split=test --out=slots/bouncing \\
+    --config.evaluation.limit=500
+python -m dias_jax.train --config=prediction_bouncing --workdir=runs/prediction_bouncing
+python -m dias_jax.evaluate --workdir=runs/prediction_bouncing --split=test
+
+SlotFormer, narrower and shallower than published, on windows of 10 + 10 frames.
+`prediction_bouncing:states` has true places and radii in slots/bouncing_states instead of slots
+(extract --representation=true_states): what the roll-out alone can do. Hardware: 2 CPU cores.
+"""
+
+from dias_jax.config import defaults
+from dias_jax.errors import UserError
+
+
+def get_config(variant=""):
+    """A small roll-out of the released kind."""
+    if variant not in ("", "states"):
+        raise UserError(f"--config=prediction_bouncing:{variant}: the only variant is :states")
+    config = defaults.of_prediction(defaults.get_config())
+    config.steps, config.batch_size, config.data.threads = 4_000, 64, 2
+    config.probe.slots = "slots/bouncing_states" if variant else "slots/bouncing"
+    config.rollout.update(observed=10, predicted=10, width=64, layers=2, heads=4, mlp_width=256)
+    config.rollout.dropout = 0.0
+    config.optimizer.learning_rate = 1e-3
+    return config
