@@ -56,6 +56,13 @@ def test_a_grazing_gap_is_told_as_it_would_have_been():
     assert motion.hits.any() and motion.gaps.min() == pytest.approx(-0.003)
 
 
+def test_discs_that_part_do_not_collide():
+    start = two_discs([[0.4, 0.5], [0.55, 0.5]], [[-0.02, 0], [0.01, 0]])
+    motion = discs.simulate(start, 4)
+    assert motion.gaps[0, 0, 0] < 0 and not motion.hits.any()
+    np.testing.assert_array_equal(motion.velocity[0, -1], start.velocity[0])
+
+
 def test_energy_stays(motion):
     radius, motion = motion
     energy = (np.square(motion.velocity).sum(-1) * np.square(radius)[:, None]).sum(-1)
@@ -94,6 +101,7 @@ def test_questions_are_balanced_over_the_four_cells(worlds):
     cells = np.array([2 * world.answer + world.ghost_answer for world in worlds]).reshape(-1, 4)
     np.testing.assert_array_equal(np.sort(cells), np.tile(np.arange(4), (10, 1)))
     assert len(np.unique(cells, axis=0)) > 4  # not always in the same order
+    assert 0.2 < np.mean([red < blue for red, blue in (world.queried for world in worlds)]) < 0.8
 
 
 def test_answers_follow_from_the_motion(worlds):
@@ -110,6 +118,20 @@ def test_answers_follow_from_the_motion(worlds):
         together = np.diff(world.velocity[:, [red, blue]], axis=0).any((1, 2))
         if world.answer:
             assert together[contact - 1]
+
+
+def test_the_ghost_goes_on_from_the_last_observed_frame(motion):
+    radius, motion = motion
+    last = OBSERVED - 1
+    askable, _, ghost_answer = touching.judge(motion, radius)
+    start = Discs(motion.position[:, last], motion.velocity[:, last], radius)
+    gaps = [
+        discs.find_gaps(discs.drift(start, np.array([time]))[:, 0], radius)
+        for time in np.arange(1, 81) / 4
+    ]
+    closest = np.min(gaps, axis=0)
+    np.testing.assert_array_equal(closest < 0, ghost_answer)
+    assert np.abs(closest[askable]).min() > touching.GRAZING
 
 
 def test_what_is_asked_about_neither_has_touched_nor_grazes(motion):
