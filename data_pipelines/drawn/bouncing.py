@@ -135,10 +135,8 @@ class _Scene:
         hues = [hues[i] if i in hues else next(others) for i in range(count)]
         self.shades = [textures.object_shades(random, hue) for hue in hues]
         self.light_angle = random.uniform(0, 2 * math.pi)
-        pattern, shades = (
-            textures.ground_pattern(random, size),
-            textures.ground_shades(random, next(others)),
-        )
+        pattern = textures.ground_pattern(random, size)
+        shades = textures.ground_shades(random, next(others))
         self.ground = textures.lit_ground(pattern, shades, self.light_angle)
 
     def draw(self, time, random):
@@ -162,8 +160,6 @@ class _Scene:
 
 def _draw_other_hues(random, count):
     """Hues (count,) that are neither red nor blue, spread over what is left of the circle."""
-    lengths = [stop - start for start, stop in _OTHER_HUES]
-    places = (random.random() + spread(random, count)) % 1.0 * sum(lengths)
-    return np.where(
-        places < lengths[0], _OTHER_HUES[0][0] + places, _OTHER_HUES[1][0] + places - lengths[0]
-    )
+    (first, gap), (after, end) = _OTHER_HUES
+    places = first + (random.random() + spread(random, count)) % 1.0 * (gap - first + end - after)
+    return np.where(places < gap, places, places - gap + after)
