@@ -53,7 +53,7 @@ def prepared_directory(name, data_dir):
     found = pathlib.Path(data_dir or ".").glob(f"*/{VERSION}")
     own = sorted({path.parent.name for path in found if is_prepared(path)} - PREPARED.keys())
     own = f"{', '.join(own)} (prepared in {data_dir!r})" if own else ""
-    known = ", ".join(["shapes", "moving_shapes", *PREPARED, *filter(None, [own])])
+    known = ", ".join(["shapes", "moving_shapes", "bouncing", *PREPARED, *filter(None, [own])])
     raise UserError(
         f"unknown data set {name!r}: choose one of {known}, or prepare a folder of images under "
         "that name (python -m data_pipelines.prepare --help)"

@@ -19,13 +19,14 @@ from dias_jax import devices
 from dias_jax.cli import require
 from dias_jax.config.checks import check_config
 from dias_jax.errors import UserError
-from dias_jax.evaluation import thresholds
+from dias_jax.evaluation import futures, thresholds
 from dias_jax.evaluation.split import (
     evaluate_model,
     evaluate_split,
     open_evaluation,
     protocol_line,
 )
+from dias_jax.pictures.horizon import plot_horizon
 from dias_jax.runs.flags import open_model, run_on_model
 from dias_jax.segmentation import MASKS
 from dias_jax.tasks import prediction, properties, reasoning, recognition
@@ -145,14 +146,24 @@ def evaluate_and_save(trained, split, out):
 
 
 def report_probe(config):
-    """Evaluate the probe of --workdir on a split of its slots, and print. Nothing is written."""
+    """Evaluate what --workdir has trained on slots on a split of these, and print.
+
+    Of a prediction there is a plot over the predicted frames.
+    """
     require("workdir")
     if THRESHOLDS.value is not None or SAVE.value or RELEASED_ARI.value:
         raise UserError("a probe has no masks: leave out --thresholds, --save_predictions ...")
     check_config(config)
     split = SPLIT.value or config.evaluation.split
-    report = REPORTS[config.task]
-    print(json.dumps(report(config, flags.FLAGS.workdir, split, CHECKPOINT.value)))
+    workdir = flags.FLAGS.workdir
+    report = REPORTS[config.task](config, workdir, split, CHECKPOINT.value)
+    if report.get("curves"):
+        path = pathlib.Path(OUT.value or workdir) / f"horizon_{split}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        titles = futures.METRICS | {futures.CENTRE: "error of centres (image sides)"}
+        plot_horizon(report["curves"], titles, futures.TITLES, path)
+        print(f"plot in {path}")
+    print(json.dumps(report))
 
 
 def main(arguments):

@@ -175,6 +175,9 @@ KEYS = {
     "rollout.mlp_width": Key(512, "of its Transformer", 1),
     "rollout.pre_norm": Key(True, "norms before the branches, as released, or after them"),
     "rollout.dropout": Key(0.1, "in training", 0, 0.99),
+    "rollout.model": Key(
+        "", "name or work directory of the video model that decodes; empty: as extracted"
+    ),
     "rollout.decay": Key(1.0, "weight of a predicted frame over that of the one before", 0.01, 1),
     # Of a read-out that answers questions about a video (task reasoning).
     "readout.sees": Key(

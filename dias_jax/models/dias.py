@@ -243,6 +243,16 @@ class DIAS(nn.Module):
             places,
         )
 
+    def imagine(self, slots, slot_mask):
+        """What slots alone tell, as of a future that nobody has seen: no token is visible.
+
+        slots (B, S, D), slot_mask (B, S) bool -> reconstruction (B, N, C), attention (B, S, N).
+        """
+        batch, count = len(slots), self.decoder.num_tokens
+        order = jnp.broadcast_to(jnp.arange(count), (batch, count))
+        unseen = jnp.zeros((batch, count, self.backbone.width))
+        return self.decoder(unseen, slots, slot_mask, order, jnp.zeros(batch, int))
+
     def draw(self, draws, grid, train, sample_index, reduce_probability, draws_slots):
         """Complete `draws` for features of the shape `grid` (B, h, w, C): -> Draws.
 

@@ -10,7 +10,7 @@ from dias_jax.models.draws import Draws
 from dias_jax.models.initializer import BoxInitializer
 from dias_jax.models.layers import Linear
 from dias_jax.models.recurrence import Recurrence
-from dias_jax.models.transition import sample_past
+from dias_jax.models.transition import Past, sample_past
 from dias_jax.models.video_output import Frames, VideoOutput
 
 
@@ -91,6 +91,21 @@ class VideoDIAS(Recurrence, kw_only=True):
         if self.starts_from_boxes:
             inputs["boxes"] = jnp.zeros((1, self.initializer.num_slots, 4))
         return inputs
+
+    def continue_alone(self, slots, slot_mask, num_steps):
+        """The transition over and over, without images: slots (B, S, D) -> (B, num_steps, S, D).
+
+        slot_mask (B, S) bool. Raises UserError for a transition that looks at tokens.
+        """
+        if self.transition.window > 1:
+            raise UserError("this transition looks at the next frame: it cannot go on alone")
+        tokens, age = jnp.zeros((len(slots), 1, 1)), jnp.ones(len(slots), int)
+        steps = []
+        for _ in range(num_steps):
+            slots = self.transition(Past(slots, tokens, age, age - 1), slot_mask)
+            slots = jnp.where(slot_mask[..., None], slots, 0)
+            steps.append(slots)
+        return jnp.stack(steps, axis=1)
 
     @property
     def starts_from_boxes(self):

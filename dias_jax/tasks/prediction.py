@@ -3,14 +3,18 @@
 import functools
 
 import jax
+from ml_collections import ConfigDict
 
 from dias_jax import devices
 from dias_jax.downstream.rollout_losses import rollout_objective
 from dias_jax.downstream.slot_clips import SlotClips
 from dias_jax.downstream.slotformer import SlotFormer
 from dias_jax.errors import UserError
+from dias_jax.evaluation import futures
 from dias_jax.evaluation.prediction import predict_clips, prediction_protocol, summarize
-from dias_jax.runs.trained_model import restore
+from dias_jax.evaluation.split import open_evaluation
+from dias_jax.runs.checkpoints import digests
+from dias_jax.runs.trained_model import open_by_name, restore
 from dias_jax.tasks.probing import HELD_OUT, ProbeTask, header_of, limited, open_samples
 
 
@@ -102,17 +106,57 @@ def protocol_line(config, split):
 def report(config, workdir, split, checkpoint):
     """What a trained roll-out reaches on a split of its slots, for a printed line: -> dict.
 
-    Errors of all steps are lists.
+    Errors of all steps are lists; so are "curves", where slots are a model's: masks and centres
+    that it decodes from them, and from what they are compared with, for every predicted frame.
     """
     check_frames(config)
     clips = limited(open_clips(config, split), config)
     trained = restore(workdir, config, build_rollout(config), checkpoint)
     size = config.evaluation.batch_size
     errors = predict_clips(trained.model, trained.variables, clips, config.rollout, size)
-    steps = {f"{name}/errors": values.tolist() for name, values in errors.items()}
+    metrics = summarize(errors) | {f"{name}/errors": x.tolist() for name, x in errors.items()}
+    curves = {}
+    if header_of(config, split)["representation"] == "slots":
+        curves = score_decoded(config, trained, split)
+        metrics |= futures.half_lives(curves)
     return {
-        "metrics": summarize(errors) | steps,
+        "metrics": metrics,
+        "curves": {name: values.round(4).tolist() for name, values in curves.items()},
         "protocol": protocol_line(config, split),
         "step": trained.step,
         "num_samples": len(clips),
     }
+
+
+def score_decoded(config, trained, split):
+    """`futures.score_futures` of a trained roll-out on a split."""
+    video, video_config = open_decoder(config, split)
+    batches = futures.read_videos(video_config, split)
+    variables = video.variables, trained.variables
+    num_masks = open_evaluation(video_config, split).num_masks
+    sizes = num_masks, config.rollout.observed
+    return futures.score_futures(
+        video.model, trained.model, variables, batches, video_config, *sizes
+    )
+
+
+def open_decoder(config, split):
+    """The video model that slots are of, and its config with data and roll-out of `config`.
+
+    Raises UserError where it is not there, or another.
+    """
+    header = header_of(config, split)
+    name = config.rollout.model or header["model"]
+    video = open_by_name(name)
+    if digests({"all": video.variables})["all"] != header["parameters"]:
+        raise UserError(
+            f"{name} is not the model that the slots are of: name it, --config.rollout.model="
+        )
+    futures.check_causal(video.model)
+    values = video.config.to_dict()
+    values["rollout"] = config.rollout.to_dict()
+    values["data"] |= {"data_dir": config.data.data_dir, "threads": config.data.threads}
+    values["data"] |= {"name": header["data"], "image_size": header["image_size"]}
+    size, limit = config.evaluation.batch_size, config.evaluation.limit
+    values["evaluation"] |= {"clip_frames": header["window"], "batch_size": size, "limit": limit}
+    return video, ConfigDict(values)

@@ -202,7 +202,10 @@ def test_protocol(shapes_config, coco_config):
 def test_unknown_and_missing_data_sets(shapes_config, tmp_path):
     shapes_config.data_dir = str(tmp_path)
     for name, message in [
-        ("imagenet", "unknown data set 'imagenet': choose one of shapes, moving_shapes, coco"),
+        (
+            "imagenet",
+            "unknown data set 'imagenet': choose one of shapes, moving_shapes, bouncing, coco",
+        ),
         ("voc", "'voc' is not prepared in"),
         ("clevrtex", "'clevrtex' is not prepared in"),
         ("coco", "python -m data_pipelines.prepare coco --source=DIR --data_dir="),

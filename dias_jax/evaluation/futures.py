@@ -1,0 +1,130 @@
+"""Predicted slots decoded: masks and places of things on frames that nobody has seen.
+
+The decoder sees no token of these frames: any would be a glimpse of the future.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines import pipeline
+from dias_jax import devices
+from dias_jax.downstream.rollout_metrics import centre_errors, half_life, mask_metrics
+from dias_jax.errors import UserError
+from dias_jax.evaluation.prediction import predict_slots
+from dias_jax.models.prediction import predict
+from dias_jax.models.video import merge_frames, split_frames
+from dias_jax.segmentation import slot_map
+from dias_jax.video_losses import box_input
+
+TITLES = {  # of who tells the future
+    "roll_out": "roll-out",
+    "copy_last": "copy of the last frame",
+    "linear": "linear extrapolation",
+    "transition": "the model's own transition",
+    "oracle": "slots of the true future",
+}
+METRICS = {"ari": "ARI", "fg_ari": "FG-ARI", "miou": "mIoU", "fg_miou": "FG-mIoU"}  # percent
+CENTRE = "centre"  # error, in image sides
+
+
+def check_causal(model):
+    """Raise UserError where slots of the first frames know of later ones."""
+    if model.reduce_at == "clip":
+        raise UserError(
+            'config.model.video.reduce_at="clip": these slots know of the whole video, so nothing '
+            'is left to be predicted: train with "first" or "every"'
+        )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 4, 5))
+def tell_futures(video, rollout, variables, batch, observed, offset, key):
+    """Slots of the frames after the `observed` ones, by everybody: -> {name of TITLES: slots}.
+
+    video, rollout: the models, variables: of both; batch: whole videos. Slots are (B, 1 + K, S, D),
+    the first those of the last observed frame; "slot_mask" (B, S) of that frame is there, too.
+    """
+    inputs = {"frame_valid": batch["frame_valid"], "boxes": box_input(video, batch)}
+    output = predict(video, variables[0], batch["image"], key, batch["index"], **inputs)
+    slots, slot_mask = output.slots, output.slot_mask
+    found = predict_slots(rollout, variables[1], slots, slot_mask, observed, offset)
+    now, last = slots[:, observed - 1 : observed], slot_mask[:, observed - 1]
+    found["oracle"] = slots[:, observed:]
+    if video.transition.window == 1:
+        steps = slots.shape[1] - observed
+        arguments = now[:, 0], last, steps
+        found["transition"] = video.apply(variables[0], *arguments, method="continue_alone")
+    found = {name: jnp.concatenate([now, x], axis=1) for name, x in found.items()}
+    return found | {"slot_mask": last}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def draw_masks(video, variables, slots, slot_mask, size):
+    """Segmentations that slots alone give: (B, F, S, D), (B, S) -> (B, F, H, W) int32."""
+    batch, frames, count = slots.shape[:3]
+    slot_mask = jnp.repeat(slot_mask, frames, axis=0)
+    _, attention = video.apply(variables, merge_frames(slots), slot_mask, method="imagine")
+    side = round(attention.shape[-1] ** 0.5)
+    attention = attention.reshape(batch * frames, count, side, side)
+    return split_frames(slot_map(attention, size), batch)
+
+
+def score_futures(video, rollout, variables, batches, config, num_masks, observed):
+    """Everybody's futures against the truth: -> {"NAME/METRIC": (K,) over the horizon}.
+
+    batches: of an evaluation; config: of the video model and, `rollout`, of the roll-out. Of every
+    frame alone, means over the videos that have a value there.
+    """
+    offset, key = config.rollout.frame_offset, jax.random.key(config.seed)
+    totals = {}
+    for batch in batches:
+        futures = tell_futures(video, rollout, variables, batch, observed, offset, key)
+        true = batch["mask"][:, observed - 1 :].astype(np.int32) - 1
+        slot_mask, valid = futures.pop("slot_mask"), batch["valid"][:, None]
+        valid = valid & batch["frame_valid"][:, observed:]
+        for name, slots in futures.items():
+            maps = draw_masks(video, variables[0], slots, slot_mask, true.shape[2:])
+            sums = sum_scores(maps, true, valid, slot_mask.shape[1], num_masks)
+            for metric, pair in sums.items():
+                old = totals.get(f"{name}/{metric}", (0, 0))
+                totals[f"{name}/{metric}"] = tuple(a + np.asarray(b) for a, b in zip(old, pair))
+    scale = {metric: 100 for metric in METRICS}
+    return {
+        name: scale.get(name.split("/")[1], 1) * total / np.maximum(count, 1)
+        for name, (total, count) in totals.items()
+    }
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def sum_scores(maps, true, valid, num_slots, num_masks):
+    """Sums over videos, of the frames after the first: -> {metric: (sum (K,), count (K,))}."""
+    scores = mask_metrics(maps[:, 1:], true[:, 1:], num_slots, num_masks)
+    scores[CENTRE] = centre_errors(maps, true, num_slots, num_masks)
+    return {
+        name: (jnp.where(has & valid, value, 0).sum(0), (has & valid).sum(0))
+        for name, (value, has) in scores.items()
+    }
+
+
+def read_videos(config, split):
+    """Whole videos of a split, and its first `evaluation.limit` only."""
+    return pipeline.evaluation_batches(
+        config.data,
+        split,
+        config.evaluation.batch_size,
+        shard=devices.host_shard(),
+        limit=config.evaluation.limit,
+        num_threads=config.data.threads,
+        clip_frames=config.evaluation.clip_frames,
+    )
+
+
+def half_lives(scores):
+    """Steps until the FG-mIoU of each is below half of its first value: -> {name: steps}."""
+    return {
+        name.replace("fg_miou", "half_life"): half_life(values)
+        for name, values in scores.items()
+        if name.endswith("/fg_miou")
+    }
