@@ -16,9 +16,9 @@ from data_pipelines.drawn import forms, painting, textures, touching
 from data_pipelines.drawn.discs import MAX_DISCS
 from data_pipelines.drawn.painting import Painting
 from data_pipelines.drawn.shapes import SPLIT_NUMBERS, spread
+from data_pipelines.drawn.source import Drawn
 from data_pipelines.drawn.touching import NUM_FRAMES
 from data_pipelines.properties import Properties
-from dias_jax.errors import UserError
 
 NUM_MASKS = 1 + MAX_DISCS  # the ground is mask 0
 # "readout" is for what learns from the predictions of a model that was trained on "train".
@@ -41,7 +41,7 @@ class Video(NamedTuple):
     world: touching.World  # of all frames
 
 
-class Bouncing:
+class Bouncing(Drawn):
     """Random access to the videos of one split.
 
     `read(i, start, stop)` is a dict of some frames of video i, of G = NUM_MASKS - 1 discs at most,
@@ -52,19 +52,14 @@ class Bouncing:
     answer and ghost_answer bool, index int. Raises UserError when `split` is none of SPLIT_SIZES.
     """
 
+    name, split_sizes = "bouncing", SPLIT_SIZES
     num_masks = NUM_MASKS
     class_names = forms.NAMES
     properties = Properties()
     max_frames = NUM_FRAMES
 
     def __init__(self, split, size=128, seed=0):
-        if split not in SPLIT_SIZES:
-            raise UserError(
-                f"bouncing has no split {split!r}: choose one of {', '.join(SPLIT_SIZES)}"
-            )
-        self.split = split
-        self.size = size
-        self.seed = seed
+        super().__init__(split, size, seed)
         self.num_frames = np.full(SPLIT_SIZES[split], NUM_FRAMES)
 
     def read(self, index, start, stop):
@@ -85,14 +80,6 @@ class Bouncing:
             "ghost_answer": np.bool_(world.ghost_answer),
             "index": int(index),
         }
-
-    def training_view(self, sample, rng, data_config):
-        """The clip as it is: image, mask."""
-        return sample["image"], sample["mask"]
-
-    def evaluation_view(self, sample, data_config):
-        """The clip as it is: image, mask."""
-        return sample["image"], sample["mask"]
 
     def protocol(self, size):
         """One line that says what an evaluation at `size` pixels sees."""

@@ -16,8 +16,8 @@ from data_pipelines.drawn import motion, textures
 from data_pipelines.drawn.forms import ALL_FORMS, NAMES
 from data_pipelines.drawn.painting import Painting
 from data_pipelines.drawn.shapes import SPLIT_NUMBERS, spread
+from data_pipelines.drawn.source import Drawn
 from data_pipelines.properties import Properties
-from dias_jax.errors import UserError
 
 NUM_FRAMES = motion.NUM_FRAMES
 NUM_MASKS = 1 + motion.MAX_OBJECTS  # the ground is mask 0
@@ -38,7 +38,7 @@ class Video(NamedTuple):
     events: np.ndarray  # of motion.EVENTS, bool
 
 
-class MovingShapes:
+class MovingShapes(Drawn):
     """Random access to the videos of one split.
 
     `read(i, start, stop)` is a dict of some frames of video i: image (F, size, size, 3) uint8, mask
@@ -46,19 +46,14 @@ class MovingShapes:
     (E,) bool, index int. Raises UserError when `split` is none of SPLIT_SIZES.
     """
 
+    name, split_sizes = "moving_shapes", SPLIT_SIZES
     num_masks = NUM_MASKS
     class_names = NAMES
     max_frames = NUM_FRAMES
     properties = Properties()
 
     def __init__(self, split, size=128, seed=0):
-        if split not in SPLIT_SIZES:
-            raise UserError(
-                f"moving_shapes has no split {split!r}: choose one of {', '.join(SPLIT_SIZES)}"
-            )
-        self.split = split
-        self.size = size
-        self.seed = seed
+        super().__init__(split, size, seed)
         self.num_frames = np.full(SPLIT_SIZES[split], NUM_FRAMES)
 
     def read(self, index, start, stop):
@@ -68,14 +63,6 @@ class MovingShapes:
         missing = NUM_MASKS - 1 - len(video.forms)
         sample["hidden"] = np.pad(video.hidden, [(0, 0), (0, missing)])
         return sample | {"events": video.events, "index": int(index)}
-
-    def training_view(self, sample, rng, data_config):
-        """The clip as it is: image, mask."""
-        return sample["image"], sample["mask"]
-
-    def evaluation_view(self, sample, data_config):
-        """The clip as it is: image, mask."""
-        return sample["image"], sample["mask"]
 
     def protocol(self, size):
         """One line that says what an evaluation at `size` pixels sees."""

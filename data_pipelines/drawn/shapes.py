@@ -15,8 +15,8 @@ import numpy as np
 
 from data_pipelines.drawn import forms, textures
 from data_pipelines.drawn.painting import Painting, place
+from data_pipelines.drawn.source import Drawn
 from data_pipelines.properties import Properties
-from dias_jax.errors import UserError
 
 MIN_OBJECTS = 3
 MAX_OBJECTS = 6
@@ -46,7 +46,7 @@ class Scene(NamedTuple):
     patterns: np.ndarray  # (K,) int32, numbers in textures.PATTERNS
 
 
-class Shapes:
+class Shapes(Drawn):
     """Random access to the scenes of one split.
 
     `source[i]` is a dict: image (size, size, 3) uint8, mask (size, size) uint8, index int, and of
@@ -55,6 +55,7 @@ class Shapes:
     circle of colours there. Raises UserError when `split` is none of SPLIT_SIZES.
     """
 
+    name, split_sizes = "shapes", SPLIT_SIZES
     num_masks = NUM_MASKS
     class_names = forms.NAMES
     max_frames = 0  # images
@@ -63,15 +64,6 @@ class Shapes:
         numbers={"hue": 2, "centre": 2, "radius": 1},
     )
 
-    def __init__(self, split, size=128, seed=0):
-        if split not in SPLIT_SIZES:
-            raise UserError(
-                f"shapes has no split {split!r}: choose one of {', '.join(SPLIT_SIZES)}"
-            )
-        self.split = split
-        self.size = size
-        self.seed = seed
-
     def __len__(self):
         return SPLIT_SIZES[self.split]
 
@@ -79,14 +71,6 @@ class Shapes:
         scene = render(index, self.split, self.size, self.seed)
         sample = {"index": int(index)} | scene._asdict() | told_properties(scene)
         return sample | {"classes": sample.pop("forms")}
-
-    def training_view(self, sample, rng, data_config):
-        """The scene as it is: image, mask."""
-        return sample["image"], sample["mask"]
-
-    def evaluation_view(self, sample, data_config):
-        """The scene as it is: image, mask."""
-        return sample["image"], sample["mask"]
 
     def protocol(self, size):
         """One line that says what an evaluation at `size` pixels sees."""
