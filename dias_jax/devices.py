@@ -55,6 +55,11 @@ def check_batch_size(size, key, parts=1):
         )
 
 
+def axis_name():
+    """The name of the axis over which a loss takes means: -> AXIS, None on one device."""
+    return AXIS if jax.device_count() > 1 else None
+
+
 def compile_step(step, donate=False, split_results=False):
     """Compile `step(state, batch, rng, *, axis_name)` for all devices.
 

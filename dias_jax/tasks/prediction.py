@@ -2,7 +2,6 @@
 
 import functools
 
-import jax
 from ml_collections import ConfigDict
 
 from dias_jax import devices
@@ -35,7 +34,7 @@ class Prediction(ProbeTask):
             model=self.model,
             num_steps=config.rollout.predicted,
             decay=config.rollout.decay,
-            axis_name=devices.AXIS if jax.device_count() > 1 else None,
+            axis_name=devices.axis_name(),
         )
         self.protocol = protocol_line(config, HELD_OUT)
 

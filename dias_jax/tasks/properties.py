@@ -2,7 +2,6 @@
 
 import functools
 
-import jax
 import numpy as np
 
 from dias_jax import devices
@@ -24,7 +23,7 @@ class PropertyPrediction(ProbeTask):
             property_objective,
             probe=self.model,
             matching=config.probe.matching,
-            axis_name=devices.AXIS if jax.device_count() > 1 else None,
+            axis_name=devices.axis_name(),
         )
         self.protocol = protocol_line(config, HELD_OUT)
 

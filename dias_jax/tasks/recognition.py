@@ -2,7 +2,6 @@
 
 import functools
 
-import jax
 import numpy as np
 
 from dias_jax import devices
@@ -30,7 +29,7 @@ class Recognition(ProbeTask):
             threshold=config.probe.threshold,
             things=config.probe.things,
             box_weight=config.probe.box_weight,
-            axis_name=devices.AXIS if jax.device_count() > 1 else None,
+            axis_name=devices.axis_name(),
         )
         self.protocol = protocol_line(config, HELD_OUT)
 

@@ -37,7 +37,7 @@ class VideoDiscovery(Discovery):
             contrast_temperature=loss.contrast_temperature,
             similarity_weight=loss.similarity_weight,
             similarity_temperature=loss.similarity_temperature,
-            axis_name=devices.AXIS if jax.device_count() > 1 else None,
+            axis_name=devices.axis_name(),
         )
         return functools.partial(video_loss, model=self.model, objective=objective)
 
