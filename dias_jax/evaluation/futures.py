@@ -15,7 +15,6 @@ from dias_jax.downstream.rollout_metrics import centre_errors, half_life, mask_m
 from dias_jax.errors import UserError
 from dias_jax.evaluation.prediction import predict_slots
 from dias_jax.models.prediction import predict
-from dias_jax.models.video import merge_frames, split_frames
 from dias_jax.segmentation import slot_map
 from dias_jax.video_losses import box_input
 
@@ -62,13 +61,17 @@ def tell_futures(video, rollout, variables, batch, observed, offset, key):
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def draw_masks(video, variables, slots, slot_mask, size):
-    """Segmentations that slots alone give: (B, F, S, D), (B, S) -> (B, F, H, W) int32."""
-    batch, frames, count = slots.shape[:3]
-    slot_mask = jnp.repeat(slot_mask, frames, axis=0)
-    _, attention = video.apply(variables, merge_frames(slots), slot_mask, method="imagine")
-    side = round(attention.shape[-1] ** 0.5)
-    attention = attention.reshape(batch * frames, count, side, side)
-    return split_frames(slot_map(attention, size), batch)
+    """Segmentations that slots alone give: (B, F, S, D), (B, S) -> (B, F, H, W) int32.
+
+    Frame after frame, so that one's attention is in memory.
+    """
+
+    def draw(slots):
+        _, attention = video.apply(variables, slots, slot_mask, method="imagine")
+        side = round(attention.shape[-1] ** 0.5)
+        return slot_map(attention.reshape(*attention.shape[:2], side, side), size)
+
+    return jax.lax.map(draw, slots.swapaxes(0, 1)).swapaxes(0, 1)
 
 
 def score_futures(video, rollout, variables, batches, config, num_masks, observed):
