@@ -38,6 +38,11 @@ def check_causal(model):
         )
 
 
+def key_of(config):
+    """The key from which slots of an evaluation start."""
+    return jax.random.key(config.seed)
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1, 4, 5))
 def tell_futures(video, rollout, variables, batch, observed, offset, key):
     """Slots of the frames after the `observed` ones, by everybody: -> {name of TITLES: slots}.
@@ -80,7 +85,7 @@ def score_futures(video, rollout, variables, batches, config, num_masks, observe
     batches: of an evaluation; config: of the video model and, `rollout`, of the roll-out. Of every
     frame alone, means over the videos that have a value there.
     """
-    offset, key = config.rollout.frame_offset, jax.random.key(config.seed)
+    offset, key = config.rollout.frame_offset, key_of(config)
     totals = {}
     for batch in batches:
         futures = tell_futures(video, rollout, variables, batch, observed, offset, key)

@@ -12,7 +12,9 @@ With the run of --workdir=DIR, otherwise with a checkpoint of the package, --mod
 
 Of the run of a probe (recognition_shapes) there are index.html and confusion.png: its classes, what
 it takes for what, and things it was right and wrong about, with the masks of their slots. --split=
-names a split of its slots, --count= how many wrong and right things.
+names a split of its slots, --count= how many wrong and right things. Of the run of a prediction
+(prediction_bouncing) there are futures.png and futures.webp: --poster= videos, what became of them,
+and what was expected.
 """
 
 from absl import flags
@@ -20,6 +22,7 @@ from absl import flags
 from dias_jax.cli import require
 from dias_jax.errors import UserError
 from dias_jax.gallery import write_gallery
+from dias_jax.gallery.futures import write_futures
 from dias_jax.gallery.probe import write_probe_report
 from dias_jax.runs.flags import open_model, run_on_model
 
@@ -36,9 +39,11 @@ def main(arguments):
     require("out")
     config = flags.FLAGS.config
     split = SPLIT.value or config.evaluation.split
-    if config.task not in ("discovery", "recognition"):
+    if config.task in ("properties", "reasoning"):
         raise UserError(f"config.task={config.task} has no gallery: evaluate prints what it finds")
-    if config.task == "recognition":
+    if config.task == "prediction":
+        paths = write_futures(config, flags.FLAGS.workdir, split, OUT.value, POSTER.value)
+    elif config.task == "recognition":
         paths = write_probe_report(config, flags.FLAGS.workdir, split, OUT.value, COUNT.value)
     else:
         paths = write_gallery(open_model(), split, OUT.value, COUNT.value, POSTER.value)

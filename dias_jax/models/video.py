@@ -1,6 +1,7 @@
 """DIAS on videos: features and decoder of every frame, slots carried from frame to frame."""
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -100,12 +101,20 @@ class VideoDIAS(Recurrence, kw_only=True):
         if self.transition.window > 1:
             raise UserError("this transition looks at the next frame: it cannot go on alone")
         tokens, age = jnp.zeros((len(slots), 1, 1)), jnp.ones(len(slots), int)
-        steps = []
-        for _ in range(num_steps):
-            slots = self.transition(Past(slots, tokens, age, age - 1), slot_mask)
+
+        def step(model, slots, _):
+            slots = model.transition(Past(slots, tokens, age, age - 1), slot_mask)
             slots = jnp.where(slot_mask[..., None], slots, 0)
-            steps.append(slots)
-        return jnp.stack(steps, axis=1)
+            return slots, slots
+
+        chain = nn.scan(
+            step,
+            variable_broadcast=("params", "backbone"),
+            split_rngs={"params": False},
+            length=num_steps,
+            out_axes=1,
+        )
+        return chain(self, slots, None)[1]
 
     @property
     def starts_from_boxes(self):

@@ -5,14 +5,22 @@ import functools
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_pipelines import pipeline
+from dias_jax.config.defaults import get_config
 from dias_jax.downstream.slotformer import SlotFormer
 from dias_jax.errors import UserError
 from dias_jax.evaluation import futures
+from dias_jax.evaluation.extraction import extract_split
+from dias_jax.gallery.futures import write_futures
 from dias_jax.models.build import build
 from dias_jax.models.inputs import initialize
 from dias_jax.pictures.horizon import plot_horizon
+from dias_jax.tasks import prediction
+from dias_jax.tasks.of_config import task_of
+from dias_jax.training.loop import fit
+from dias_jax.training.train_model import train_model
 from tests.tiny import make_tiny_video_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -111,3 +119,37 @@ def test_whole_videos_are_read(config):
     assert [batch["image"].shape[1] for batch in batches] == [6]
     expected = next(pipeline.evaluation_batches(config.data, "test", 2, clip_frames=6))
     np.testing.assert_array_equal(batches[0]["mask"], expected["mask"])
+
+
+@pytest.mark.slow
+def test_from_a_video_model_to_pictures_of_futures(tmp_path):
+    """Slots of a run are predicted; the run decodes them, wherever its folder is named."""
+    config = make_tiny_video_config()
+    config.data.name, config.steps = "bouncing", 2
+    config.evaluation.update(every=2, limit=1, batch_size=1, pictures=0, clip_frames=8)
+    trained = train_model(config, tmp_path / "video")
+    for split, count in (("train", 3), ("test", 2)):
+        trained.config.evaluation.update(limit=count, batch_size=2)
+        extract_split(trained, split, tmp_path / "slots", "decoder", name=str(tmp_path / "video"))
+    config = get_config()
+    config.task, config.steps, config.batch_size, config.data.threads = "prediction", 2, 2, 1
+    config.probe.slots = str(tmp_path / "slots")
+    config.rollout.update(observed=4, predicted=2, width=8, layers=1, heads=2, mlp_width=8)
+    config.evaluation.update(split="held_out", every=2, batch_size=2)
+    workdir = tmp_path / "rollout"
+    fit(task_of(config), config, workdir)
+    report = prediction.report(config, workdir, "test", "best")
+    curves = report["curves"]
+    assert len(curves["roll_out/fg_miou"]) == 4 == len(curves["oracle/centre"])
+    paths = write_futures(config, workdir, "test", tmp_path / "pictures", 2)
+    assert [path.name for path in paths] == ["futures.png", "futures.webp"]
+    with Image.open(paths[1]) as moving:
+        assert moving.n_frames == 5 and moving.size == (3 * 164, 2 * 164)
+    (tmp_path / "video").rename(tmp_path / "moved")
+    with pytest.raises(UserError, match="video"):
+        prediction.report(config, workdir, "test", "best")
+    config.rollout.model = str(tmp_path / "moved")
+    assert prediction.open_decoder(config, "test")[0].step == 2
+    config.rollout.model = "moving_shapes"
+    with pytest.raises(UserError, match="moving_shapes is not the model that the slots are of"):
+        prediction.report(config, workdir, "test", "best")
