@@ -16,7 +16,8 @@ there "mask" is (B, F, H, W), "boxes" (B, F, G, 4), and there are "frame_valid" 
 for frames that only fill; "visible" bool (B, F, G), which objects a frame shows; and, of drawn
 videos, what their source tells of them: of `moving_shapes` "hidden" bool (B, F, G), which ones
 others hide, and "events" bool (B, E), in the order of `data_pipelines.drawn.motion.EVENTS`; of
-`bouncing` motion and question, as `data_pipelines.drawn.bouncing.Bouncing` documents them.
+`bouncing` motion and question, as `data_pipelines.drawn.bouncing.Bouncing` documents them; of
+`physion` only "answer" bool (B,), where something is asked, and none of what masks tell.
 
 A batch is a pure function of its number: which samples, in which order and view does not depend on
 the number of threads and hosts, nor on where reading started.
@@ -35,8 +36,8 @@ from data_pipelines.properties import properties_in_view
 from data_pipelines.sources import open_split
 from dias_jax.errors import UserError
 
-_OF_DRAWN_VIDEOS = ("hidden", "events", "centres", "velocities", "radii", "contacts")
-_OF_DRAWN_VIDEOS += ("queried", "answer", "ghost_answer")
+_OF_SOME_VIDEOS = ("hidden", "events", "centres", "velocities", "radii", "contacts")
+_OF_SOME_VIDEOS += ("queried", "answer", "ghost_answer")
 
 
 def train_batches(
@@ -155,7 +156,7 @@ def _complete_clip(view, sample, source):
     """The view of a clip with what is known of its objects over time, and all its frames."""
     if "boxes" in view:
         view["visible"] = view["boxes"].any(axis=-1)
-    view |= {name: sample[name] for name in _OF_DRAWN_VIDEOS if name in sample}
+    view |= {name: sample[name] for name in _OF_SOME_VIDEOS if name in sample}
     return pad_clip(view, source.max_frames)
 
 

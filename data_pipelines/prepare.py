@@ -8,7 +8,7 @@
   python -m data_pipelines.prepare NAME --data_dir=DIR --verify
 
 NAME is coco, coco_instance, coco_panoptic, voc, voc_trainaug or clevrtex, or, of videos, movi_c,
-movi_d, movi_e, ytvis_2019, ytvis_2021, ytvis_2022 or ytvis_hq.
+movi_d, movi_e, physion, ytvis_2019, ytvis_2021, ytvis_2022 or ytvis_hq.
 Without --source it downloads the publisher's archives (COCO, VOC) or says which files to fetch and
 how to lay them out.
 An .lmdb file is the PyTorch reference's release (coco, voc, clevrtex), with val.lmdb beside it.
@@ -35,13 +35,14 @@ from data_pipelines.sets.coco import Coco, CocoPanoptic
 from data_pipelines.sets.coco_instance import CocoInstance
 from data_pipelines.sets.folder import Folder
 from data_pipelines.sets.movi import MoviC, MoviD, MoviE
+from data_pipelines.sets.physion import Physion
 from data_pipelines.sets.voc import Voc, VocTrainaug
 from data_pipelines.sets.ytvis import Ytvis2019, Ytvis2021, Ytvis2022, YtvisHq
 from dias_jax import cli
 from dias_jax.errors import UserError
 
 PUBLISHED = (Coco, CocoInstance, CocoPanoptic, Voc, VocTrainaug, Clevrtex)
-PUBLISHED += (MoviC, MoviD, MoviE, Ytvis2019, Ytvis2021, Ytvis2022, YtvisHq)
+PUBLISHED += (MoviC, MoviD, MoviE, Physion, Ytvis2019, Ytvis2021, Ytvis2022, YtvisHq)
 DATA_SETS = {cls.name: cls for cls in PUBLISHED}
 
 FLAGS = flags.FLAGS

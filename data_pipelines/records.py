@@ -19,7 +19,8 @@ PREPARED = {
     name: f"{name}/{VERSION}"
     for name in (
         *("coco", "coco_instance", "coco_panoptic", "voc", "voc_trainaug", "clevrtex"),
-        *("movi_c", "movi_d", "movi_e", "ytvis_2019", "ytvis_2021", "ytvis_2022", "ytvis_hq"),
+        *("movi_c", "movi_d", "movi_e", "physion"),
+        *("ytvis_2019", "ytvis_2021", "ytvis_2022", "ytvis_hq"),
     )
 }
 
@@ -104,7 +105,8 @@ def _check_info(info):
     if not all(type(names) is list and names for names in metadata["kinds"].values()):
         raise ValueError("a property has no kinds in metadata.json")
     if metadata["num_frames"]:
-        expected = {"frames", "masks", "classes", "file_name"}
+        expected = {"frames", "file_name"}
+        expected |= {"masks", "classes"} if metadata["num_masks"] else set()
         for name, split in info.splits.items():
             lengths = metadata["num_frames"][name]
             if len(lengths) != split.num_examples or not all(type(x) is int for x in lengths):

@@ -21,7 +21,7 @@ from data_pipelines.video_records import PreparedVideos
 from dias_jax.errors import UserError
 
 # Data sets whose samples are videos, or clips of them.
-VIDEOS = ("moving_shapes", "bouncing", "movi_c", "movi_d", "movi_e")
+VIDEOS = ("moving_shapes", "bouncing", "movi_c", "movi_d", "movi_e", "physion")
 VIDEOS += ("ytvis_2019", "ytvis_2021", "ytvis_2022", "ytvis_hq")
 
 
@@ -29,7 +29,8 @@ def open_split(data_config, split, with_masks=True, clip_frames=0):
     """One split of the configured data set, for random access.
 
     Read of `data_config`: `name`, `data_dir`, `image_size`, `seed` and `keep_in_memory`. `split`:
-    "train" or "validation"; what is drawn has "test" too, and `bouncing` "readout". `with_masks`:
+    "train" or "validation"; what is drawn has "test" too, `bouncing` "readout", and `physion` these
+    two instead of "validation". `with_masks`:
     whether samples carry a mask. `clip_frames`: how many frames a sample of a video data set has,
     0: it is a whole video.
     Raises UserError on an unknown data set or split, or a data set that is not prepared.

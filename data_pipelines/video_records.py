@@ -6,12 +6,15 @@ from data_pipelines.images import decode
 from data_pipelines.records import PreparedSplit
 from dias_jax.errors import UserError
 
+UNASKED = -1  # in place of an answer
+
 
 class PreparedVideos(PreparedSplit):
     """One split of a video data set that `data_pipelines.prepare` built.
 
     `read(i, start, stop)` is a dict of some frames of video i: image (F, H, W, 3) uint8, index int
-    and, if asked for, mask (F, H, W) uint8 and classes (K,) int32 of the objects 2, 3, ..;
+    and, if asked for and there, mask (F, H, W) uint8 and classes (K,) int32 of the objects 2, 3,
+    ..; where something is asked about the video answer, a bool of numpy;
     `videos[i]` is that of all its frames. Arguments and errors: as of PreparedSplit.
     """
 
@@ -29,7 +32,8 @@ class PreparedVideos(PreparedSplit):
         record = self._read(index)
         name = self._name(index, record)
         remedy = f"delete {self._directory} and prepare the data set again"
-        frames, masks = record["frames"], record["masks"]
+        frames = record["frames"]
+        masks = record["masks"] if self.num_masks else frames
         if not len(frames) == len(masks) == self.num_frames[index]:
             raise UserError(f"{name} has not {self.num_frames[index]} frames and masks: {remedy}")
         times = range(start, stop)
@@ -41,4 +45,6 @@ class PreparedVideos(PreparedSplit):
             is_small = sample["mask"].max() <= self.num_masks > len(record["classes"])
             if sample["mask"].shape != sample["image"].shape[:-1] or not is_small:
                 raise UserError(f"{name} contradicts its masks or their number: {remedy}")
+        if record.get("answer", UNASKED) != UNASKED:
+            sample["answer"] = np.bool_(record["answer"])
         return sample

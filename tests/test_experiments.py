@@ -27,6 +27,7 @@ NAMES = (
     "movi_d",
     "movi_e",
     "moving_shapes",
+    "physion",
     "shapes",
     "voc",
     "ytvis",
@@ -34,9 +35,11 @@ NAMES = (
 OF_RELEASED = "released", {"probe.things", "probe.knows_nothing"}
 PROBES = {  # trained on slots: {experiment: (variant, the keys that differ)}
     "prediction_bouncing": ("states", {"probe.slots"}),
+    "prediction_physion": (None, set()),
     "prediction_ytvis": (None, set()),
     "properties_shapes": ("loss", {"probe.matching"}),
     "reasoning_bouncing": ("oracle", {"readout.sees"}),
+    "reasoning_physion": ("observed", {"readout.sees"}),
     "recognition_coco": OF_RELEASED,
     "recognition_shapes": OF_RELEASED,
     "recognition_ytvis": OF_RELEASED,

@@ -186,6 +186,7 @@ KEYS = {
         choices=("observed", "rolled_out", "oracle"),
     ),
     "readout.observed": Key(10, "frames before the question is asked", 1),
+    "readout.frames": Key(0, "it looks at the first so many, observed ones too; 0: at all", 0),
     "readout.rollout": Key("", "work directory of the roll-out that predicts the others"),
     "readout.kind": Key(
         "selecting",

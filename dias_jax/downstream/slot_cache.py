@@ -20,7 +20,7 @@ HEADER = "cache.json"
 SAMPLES_PER_FILE = 1024
 # What differs between the splits of one extraction.
 OF_SPLIT = ("model", "split", "num_samples", "protocol", "views", "crop_scale", "flip")
-OF_SPLIT += ("clip_frames", "window")
+OF_SPLIT += ("clip_frames", "window", "questions")
 
 
 def record_type(header):

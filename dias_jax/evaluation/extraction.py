@@ -35,7 +35,7 @@ def extract_split(trained, split, out, masks, representation="slots", views=0, n
     """
     config = trained.config
     source = open_evaluation(config, split)
-    check_can_match(config, source)
+    check_can_match(config, source, representation)
     devices.check_batch_size(config.evaluation.batch_size, "evaluation.batch_size")
     step = functools.partial(
         extract_step, model=trained.model, masks=masks, representation=representation
@@ -59,9 +59,15 @@ def extract_split(trained, split, out, masks, representation="slots", views=0, n
     return folder
 
 
-def check_can_match(config, source):
-    """Raise UserError where there are no things in the images, or several hosts."""
-    if source.num_masks < 2:
+def check_can_match(config, source, representation="slots"):
+    """Raise UserError where there are no things in the images, or several hosts.
+
+    Of videos without any masks slots are wanted nevertheless, for what comes next.
+    """
+    is_unmasked_video = source.max_frames and not source.num_masks
+    if is_unmasked_video and representation == "true_masks":
+        raise UserError(f"--representation=true_masks: {config.data.name} has no masks")
+    if source.num_masks < 2 and not is_unmasked_video:
         raise UserError(
             f"{config.data.name} has no things to match slots with: prepare it with --masks=DIR"
         )
@@ -71,7 +77,7 @@ def check_can_match(config, source):
 
 def read_batches(config, split, views, start=0, limit=0):
     """Batches of an evaluation of a split, or of training views: numbers `start` to `limit`."""
-    return pipeline.evaluation_batches(
+    batches = pipeline.evaluation_batches(
         config.data,
         split,
         config.evaluation.batch_size,
@@ -81,6 +87,20 @@ def read_batches(config, split, views, start=0, limit=0):
         clip_frames=config.evaluation.clip_frames,
         views=views,
     )
+    return map(with_things, batches)
+
+
+def with_things(batch):
+    """A batch as it is; of clips without masks with one thing that is not there."""
+    if "mask" in batch:
+        return batch
+    size, frames = batch["frame_valid"].shape
+    return batch | {
+        "mask": np.zeros(batch["image"].shape[:-1], np.uint8),  # nothing is annotated
+        "classes": np.full((size, 1), -1, np.int32),
+        "boxes": np.zeros((size, frames, 1, 4), np.float32),
+        "crowd": np.zeros((size, 1), bool),
+    }
 
 
 def describe(trained, source, split, masks, views):
@@ -110,7 +130,7 @@ def describe(trained, source, split, masks, views):
         "step": trained.step,
         "seed": config.seed,
         "masks": masks,
-        "num_things": source.num_masks - 1,
+        "num_things": max(source.num_masks - 1, 1),
         "class_names": list(source.class_names),
         "kinds": dict(source.properties.kinds),
         "numbers": dict(source.properties.numbers),

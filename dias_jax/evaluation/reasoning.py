@@ -45,6 +45,8 @@ class SeenClips:
 def see(batch, options, rollout):
     """A batch of clips as a read-out sees them."""
     slots, slot_mask, observed = batch["slots"], batch["slot_mask"], options.observed
+    if options.frames:
+        slots, slot_mask = slots[:, : options.frames], slot_mask[:, : options.frames]
     if options.sees == "observed":
         slots, slot_mask = slots[:, :observed], slot_mask[:, :observed]
     elif options.sees == "rolled_out":
@@ -109,8 +111,15 @@ def score_at_chosen(logits, answers, held_out):
 def reasoning_protocol(header, split, options):
     """One line that says how the numbers were made; it belongs next to every one of them."""
     seen = WHAT_IS_SEEN[options.sees].format(observed=options.observed)
+    if options.frames and options.sees != "observed":
+        seen += f", up to frame {options.frames}"
+    cells = (
+        ", overall and where the world without collisions between things (ghost) answers the same "
+        "or otherwise"
+        if "ghost_answer" in header["questions"]
+        else ""
+    )
     return (
         f"{header['data']} {split}: {header['protocol']}; questions answered from {seen}; share of "
-        "right answers at a probability of one half, overall and where the world without "
-        "collisions between things (ghost) answers the same or otherwise"
+        f"right answers at a probability of one half{cells}"
     )

@@ -128,11 +128,13 @@ def report(config, workdir, split, checkpoint):
 
 
 def score_decoded(config, trained, split):
-    """`futures.score_futures` of a trained roll-out on a split."""
+    """`futures.score_futures` of a trained roll-out on a split; {} where there are no masks."""
     video, video_config = open_decoder(config, split)
+    num_masks = open_evaluation(video_config, split).num_masks
+    if not num_masks:
+        return {}
     batches = futures.read_videos(video_config, split)
     variables = video.variables, trained.variables
-    num_masks = open_evaluation(video_config, split).num_masks
     sizes = num_masks, config.rollout.observed
     return futures.score_futures(
         video.model, trained.model, variables, batches, video_config, *sizes

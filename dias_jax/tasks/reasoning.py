@@ -20,7 +20,7 @@ class Reasoning(ProbeTask):
     unit = "videos"
 
     def __init__(self, config):
-        check_questions(config)
+        check_frames(config)
         self.train_clips = open_seen(config, "train")
         super().__init__(config)
         self.model = build_readout(config)
@@ -54,25 +54,30 @@ class Reasoning(ProbeTask):
         return [" ".join(f"{name} {metrics[name]:.1f}" for name in shown)]
 
 
-def check_questions(config):
-    """Raise UserError where nothing is asked, or nothing is left to be predicted."""
-    header, options = header_of(config, "train", TRAIN), config.readout
-    if not header["questions"]:
+def check_frames(config):
+    """Raise UserError where nothing is left to be predicted."""
+    length, options = header_of(config, "train", TRAIN)["clip_frames"], config.readout
+    if length <= options.observed:
         raise UserError(
-            f"config.probe.slots={config.probe.slots}: {header['data']} asks nothing about its "
-            "videos: take bouncing"
+            f"config.readout.observed={options.observed}: videos have {length} frames, and some "
+            "must be left to be asked about"
         )
-    if header["clip_frames"] <= options.observed:
+    if options.frames and not options.observed < options.frames <= length:
         raise UserError(
-            f"config.readout.observed={options.observed}: videos have {header['clip_frames']} "
-            "frames, and some must be left to be asked about"
+            f"config.readout.frames={options.frames}: must be 0, or more than the "
+            f"{options.observed} observed frames and at most all {length}"
         )
 
 
 def open_seen(config, split):
-    """SeenClips of a split."""
-    samples = open_samples(config, split, TRAIN)
-    clips = SlotClips(samples, header_of(config, split, TRAIN)["clip_frames"])
+    """SeenClips of a split. Raises UserError where nothing is asked about its videos."""
+    samples, header = open_samples(config, split, TRAIN), header_of(config, split, TRAIN)
+    if not header["questions"]:
+        raise UserError(
+            f"config.probe.slots={config.probe.slots}: nothing is asked about the videos of "
+            f"{header['data']} {header['split']}: take readout or test of bouncing or physion"
+        )
+    clips = SlotClips(samples, header["clip_frames"])
     size = config.evaluation.batch_size
     clips = clips if split == "train" else limited(clips, config)
     return reasoning.SeenClips(clips, config.readout, open_rollout(config), size)
