@@ -13,7 +13,6 @@ compared with the lists of pairlab/SlotFormer, which also name the glitchy video
 the names in train are those of readout; whether the same happens in both is not told.
 """
 
-import csv
 import functools
 import io
 import itertools
@@ -132,16 +131,19 @@ def read_labels(table):
     Raises UserError, naming the line, on anything but a new name with the word True or False.
     """
     answers = {}
-    lines = csv.reader(io.StringIO(read_bytes(table).decode(errors="replace")))
-    next(lines, None)
-    for line in lines:
-        place = f"line {lines.line_num} of {table}"
-        if len(line) != 2 or line[1] not in _ANSWERS:  # text: bool("False") would be true
-            raise UserError(f"{place} is no name with True or False: take the published file")
-        key = key_of(line[0])
+    lines = read_bytes(table).decode(errors="replace").splitlines()
+    for number, line in enumerate(lines[1:], start=2):
+        name, _, word = line.partition(",")
+        if not name or word not in _ANSWERS:  # words: bool("False") would be true
+            raise UserError(
+                f"line {number} of {table} is no name with True or False: take the published file"
+            )
+        key = key_of(name)
         if key in answers:
-            raise UserError(f"{place} labels {key} once more: take the published file")
-        answers[key] = _ANSWERS[line[1]]
+            raise UserError(
+                f"line {number} of {table} labels {key} once more: take the published file"
+            )
+        answers[key] = _ANSWERS[word]
     return answers
 
 

@@ -150,6 +150,14 @@ def test_what_a_read_out_sees(sees):
         )
 
 
+def test_a_read_out_may_look_at_the_first_frames_only():
+    options, clips = get_config().readout, SlotClips(make_clips(), 6)
+    options.update(sees="oracle", observed=2, frames=3)
+    data = SeenClips(clips, options, None, 2).data
+    assert data["slot_mask"].shape == (3, 3, 2)
+    np.testing.assert_array_equal(data["slots"][1], clips[1]["slots"][:3])
+
+
 def test_masks_go_through_interleaved_sequences():
     class Model:
         window = 2

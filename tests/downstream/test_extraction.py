@@ -122,6 +122,10 @@ def test_what_cannot_be_matched_is_refused(untrained, tmp_path):
     without_masks.num_masks = 0
     with pytest.raises(UserError, match="shapes has no things to match slots with"):
         extraction.check_can_match(untrained.config, without_masks)
+    without_masks.max_frames = 5  # videos have a future, whatever is known of things
+    extraction.check_can_match(untrained.config, without_masks)
+    with pytest.raises(UserError, match="--representation=true_masks: shapes has no masks"):
+        extraction.check_can_match(untrained.config, without_masks, "true_masks")
     header = {"data": "coco", "class_names": ["", "person"]}
     with pytest.raises(UserError, match="coco has classes without names, up to 2"):
         extraction.check_classes(np.array([[1, 2, -1]]), header)
