@@ -19,6 +19,7 @@ from dias_jax.downstream.regions import REPRESENTATIONS
 from dias_jax.evaluation.extraction import extract_split
 from dias_jax.evaluation.split import open_evaluation
 from dias_jax.runs.flags import open_model, run_on_model
+from dias_jax.runs.trained_model import check_discovers
 from dias_jax.segmentation import MASKS
 
 SPLIT = flags.DEFINE_string("split", None, "split whose images are taken")
@@ -36,6 +37,7 @@ VIEWS = flags.DEFINE_integer("views", 0, "random training views of each image; 0
 def main(arguments):
     """Extract and say where."""
     require("split", "out")
+    check_discovers(flags.FLAGS.config, flags.FLAGS.workdir)
     open_evaluation(flags.FLAGS.config, SPLIT.value)  # what is wrong shows before the model loads
     folder = extract_split(
         open_model(CHECKPOINT.value),

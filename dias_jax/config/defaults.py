@@ -149,7 +149,7 @@ KEYS = {
     ),
     "probe.dropout": Key(0.1, "of the hidden layer", 0, 0.99),
     "probe.threshold": Key(
-        0.1, "IoU above which a thing and its slot are a pair that counts", 0, 1
+        0.1, "IoU above which a thing and its slot are a pair that counts", 0, 0.99
     ),
     "probe.things": Key(
         "all",

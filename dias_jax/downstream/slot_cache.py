@@ -19,6 +19,10 @@ from dias_jax.files import appearing_file
 HEADER = "cache.json"
 SAMPLES_PER_FILE = 1024
 # What differs between the splits of one extraction.
+# What everybody who reads a header asks for, beside the sizes of `record_type`.
+OF_HEADER = ("data", "split", "num_samples", "clip_frames", "views", "window", "parameters")
+OF_HEADER += ("config", "representation", "masks", "class_names", "protocol")
+MOST = 2**31  # samples
 OF_SPLIT = ("model", "split", "num_samples", "protocol", "views", "crop_scale", "flip")
 OF_SPLIT += ("clip_frames", "window", "questions")
 
@@ -85,6 +89,7 @@ def read_header(folder):
     path = folder / HEADER
     try:
         header = json.loads(path.read_text())
+        check_header(header)
         record_type(header), file_ranges(folder, header)
     except FileNotFoundError as error:
         raise UserError(
@@ -96,6 +101,15 @@ def read_header(folder):
             f"{path} is damaged ({reason(error)}): delete {folder} and extract again"
         ) from error
     return header
+
+
+def check_header(header):
+    """Raise an error of any kind where a header lacks something, or counts what cannot be."""
+    missing = [name for name in OF_HEADER if name not in header]
+    if missing:
+        raise ValueError(f"no {', '.join(missing)} in it")
+    if not 0 < header["num_samples"] < MOST or header["num_samples"] % header["clip_frames"]:
+        raise ValueError(f"{header['num_samples']} samples")
 
 
 def write_samples(path, header, samples):
@@ -145,9 +159,17 @@ class SlotCache:
     def __getitem__(self, index):
         try:
             (record,) = np.frombuffer(self.records[int(index)], self.layout)
+            self.check_labels(record)
         except Exception as error:  # of array_record, by what is damaged
             raise self.damage(error) from error
         return {name: np.array(record[name]) for name in self.layout.names}
+
+    def check_labels(self, record):
+        """Raise an error of any kind where a class or a kind is none of the header's."""
+        counts = list(self.header["kinds"].values())
+        is_wrong = (record["classes"] >= len(self.header["class_names"])).any()
+        if is_wrong or (record["kinds"] >= counts).any():
+            raise ValueError("classes or kinds that the header does not know")
 
     def damage(self, error):
         """The UserError of a file that cannot be read."""

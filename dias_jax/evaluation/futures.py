@@ -116,14 +116,15 @@ def sum_scores(maps, true, valid, num_slots, num_masks):
     }
 
 
-def read_videos(config, split):
-    """Whole videos of a split, and its first `evaluation.limit` only."""
+def read_videos(config, split, first, count):
+    """Batches of `count` videos of a split, from number `first` on."""
     return pipeline.evaluation_batches(
         config.data,
         split,
         config.evaluation.batch_size,
         shard=devices.host_shard(),
-        limit=config.evaluation.limit,
+        start=first,
+        limit=first + count,
         num_threads=config.data.threads,
         clip_frames=config.evaluation.clip_frames,
     )

@@ -9,7 +9,7 @@ from dias_jax.pictures.animation import save_animation
 from dias_jax.pictures.overlays import grid, overlay
 from dias_jax.pictures.strips import spread_frames
 from dias_jax.runs.trained_model import restore
-from dias_jax.tasks.prediction import build_rollout, open_decoder
+from dias_jax.tasks.prediction import build_rollout, open_clips, open_decoder, place_of
 
 SHOWN = ("oracle", "roll_out")  # over the frames, in this order
 TILE = 160  # pixels, side of a frame that moves
@@ -25,8 +25,9 @@ def write_futures(config, workdir, split, out, count):
     """
     trained = restore(workdir, config, build_rollout(config), "best")
     video, video_config = open_decoder(config, split)
-    video_config.evaluation.update(limit=count, batch_size=min(count, 4))
-    batches = futures.read_videos(video_config, split)
+    count = min(count, len(open_clips(config, split)))
+    video_config.evaluation.batch_size = min(count, 4)
+    batches = futures.read_videos(video_config, *place_of(config, split), count)
     rows = [row for batch in batches for row in draw_batch(config, video, trained, batch)]
     writers = {
         "futures.png": lambda path: draw_strips(rows).save(path),

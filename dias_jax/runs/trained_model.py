@@ -46,10 +46,17 @@ def open_run(workdir, config, which="best"):
     sound checkpoint, the backbone's weights are missing or others, or `config` asks for parameters
     of other shapes.
     """
-    if config.task != "discovery":
-        raise UserError(f"{workdir} holds a probe: only train and evaluate understand it")
+    check_discovers(config, workdir)
     check_fits(config, load_config(workdir))
     return restore(workdir, config, build(config.model), which)
+
+
+def check_discovers(config, workdir):
+    """Raise UserError where a run is none of a model of images or videos."""
+    if config.task != "discovery":
+        raise UserError(
+            f"{workdir} holds what was trained on slots: train, evaluate and gallery understand it"
+        )
 
 
 def restore(workdir, config, model, which):

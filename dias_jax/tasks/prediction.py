@@ -40,7 +40,11 @@ class Prediction(ProbeTask):
 
     def open(self, split):
         """Windows of the train split, whole videos of the others."""
-        return open_clips(self.config, split)
+        if split != "train":
+            return open_clips(self.config, split)
+        options, frames = self.config.rollout, header_of(self.config, split)["clip_frames"]
+        samples, length = open_samples(self.config, split), options.observed + options.predicted
+        return SlotClips(samples, frames, length, options.frame_offset, every_start=True)
 
     def evaluate(self, variables, on_picture):
         """{name: value} of the held-out slice; there are no pictures."""
@@ -70,16 +74,15 @@ def check_frames(config):
             f"config.rollout.heads={options.heads} does not divide config.rollout.width="
             f"{options.width}"
         )
+    if options.width % 2:
+        raise UserError(
+            f"config.rollout.width={options.width}: must be even, half of it marks time by sines"
+        )
 
 
 def open_clips(config, split):
-    """SlotClips of a split: windows to train on, whole videos of all others."""
-    frames, options = header_of(config, "train")["clip_frames"], config.rollout
-    samples = open_samples(config, split)
-    if split != "train":
-        return SlotClips(samples, header_of(config, split)["clip_frames"])
-    length = options.observed + options.predicted
-    return SlotClips(samples, frames, length, options.frame_offset, every_start=True)
+    """SlotClips of the whole videos of a split."""
+    return SlotClips(open_samples(config, split), header_of(config, split)["clip_frames"])
 
 
 def build_rollout(config):
@@ -116,7 +119,7 @@ def report(config, workdir, split, checkpoint):
     metrics = summarize(errors) | {f"{name}/errors": x.tolist() for name, x in errors.items()}
     curves = {}
     if header_of(config, split)["representation"] == "slots":
-        curves = score_decoded(config, trained, split)
+        curves = score_decoded(config, trained, split, len(clips))
         metrics |= futures.half_lives(curves)
     return {
         "metrics": metrics,
@@ -127,13 +130,14 @@ def report(config, workdir, split, checkpoint):
     }
 
 
-def score_decoded(config, trained, split):
-    """`futures.score_futures` of a trained roll-out on a split; {} where there are no masks."""
+def score_decoded(config, trained, split, count):
+    """`futures.score_futures` of a split's first `count` videos; {} where there are no masks."""
     video, video_config = open_decoder(config, split)
-    num_masks = open_evaluation(video_config, split).num_masks
+    name, first = place_of(config, split)
+    num_masks = open_evaluation(video_config, name).num_masks
     if not num_masks:
         return {}
-    batches = futures.read_videos(video_config, split)
+    batches = futures.read_videos(video_config, name, first, count)
     variables = video.variables, trained.variables
     sizes = num_masks, config.rollout.observed
     return futures.score_futures(
@@ -141,12 +145,28 @@ def score_decoded(config, trained, split):
     )
 
 
+def place_of(config, split):
+    """Where the videos of a split are: -> name of a split that was extracted, the first's number.
+
+    The held-out slice is at the end of train.
+    """
+    if split != HELD_OUT:
+        return split, 0
+    frames = header_of(config, split)["clip_frames"]
+    return "train", len(open_samples(config, "train")) // frames
+
+
 def open_decoder(config, split):
     """The video model that slots are of, and its config with data and roll-out of `config`.
 
-    Raises UserError where it is not there, or another.
+    Raises UserError where it is not there, or another, or what is predicted are no slots.
     """
     header = header_of(config, split)
+    if header["representation"] != "slots":
+        raise UserError(
+            f"config.probe.slots={config.probe.slots} holds {header['representation']}, which no "
+            "decoder draws: evaluate says how well they are predicted"
+        )
     name = config.rollout.model or header["model"]
     video = open_by_name(name)
     if digests({"all": video.variables})["all"] != header["parameters"]:
@@ -158,6 +178,6 @@ def open_decoder(config, split):
     values["rollout"] = config.rollout.to_dict()
     values["data"] |= {"data_dir": config.data.data_dir, "threads": config.data.threads}
     values["data"] |= {"name": header["data"], "image_size": header["image_size"]}
-    size, limit = config.evaluation.batch_size, config.evaluation.limit
-    values["evaluation"] |= {"clip_frames": header["window"], "batch_size": size, "limit": limit}
+    size = config.evaluation.batch_size
+    values["evaluation"] |= {"clip_frames": header["window"], "batch_size": size}
     return video, ConfigDict(values)

@@ -120,7 +120,8 @@ def build_readout(config):
 
 def protocol_line(config, split):
     """The line that belongs next to every number of a split."""
-    return reasoning.reasoning_protocol(header_of(config, split, TRAIN), split, config.readout)
+    name = f"{TRAIN} (but for what is held out)" if split == "train" else split
+    return reasoning.reasoning_protocol(header_of(config, split, TRAIN), name, config.readout)
 
 
 def report(config, workdir, split, checkpoint):

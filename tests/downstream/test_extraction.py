@@ -175,6 +175,8 @@ def test_frames_that_only_fill_have_no_slots_and_no_things():
 HEADER_OF_THREE = {
     **{"num_samples": 3, "num_slots": 2, "slot_width": 4, "num_things": 1, "split": "test"},
     **{"kinds": {}, "numbers": {}, "grid": [2, 2], "clip_frames": 1, "questions": []},
+    **{"data": "made_up", "window": 0, "views": 0, "parameters": "abc", "config": "abc"},
+    **{"representation": "slots", "masks": "decoder", "class_names": ["one"], "protocol": ""},
 }
 
 
@@ -204,6 +206,17 @@ def test_damaged_files_are_one_line(small_cache):
     (small_cache / HEADER).write_text(json.dumps(HEADER_OF_THREE | {"slot_width": 5}))
     with pytest.raises(UserError, match="test is damaged"):
         SlotCache(folder, "test")[0]
+    for name in ("views", "protocol", "grid"):
+        few = {key: value for key, value in HEADER_OF_THREE.items() if key != name}
+        (small_cache / HEADER).write_text(json.dumps(few))
+        with pytest.raises(UserError, match=f"cache.json is damaged.*{name}"):
+            SlotCache(folder, "test")
+    (small_cache / HEADER).write_text(json.dumps(HEADER_OF_THREE | {"class_names": []}))
+    with pytest.raises(UserError, match="classes or kinds that the header does not know"):
+        SlotCache(folder, "test")[0]
+    (small_cache / HEADER).write_text(json.dumps(HEADER_OF_THREE | {"num_samples": 4 * 10**12}))
+    with pytest.raises(UserError, match="cache.json is damaged .4000000000000 samples"):
+        SlotCache(folder, "test")
     for text in ("{", "[]", '{"num_samples": "3"}'):
         (small_cache / HEADER).write_text(text)
         with pytest.raises(UserError, match="cache.json is damaged"):

@@ -21,7 +21,8 @@ SIZES = {"train": 120, "test": 40}
 def write_cache(folder, split, **changes):
     header = {
         **{"data": "made_up", "split": split, "num_samples": SIZES[split], "masks": "aggregator"},
-        **{"num_slots": S, "slot_width": D, "num_things": G, "class_names": []},
+        **{"num_slots": S, "slot_width": D, "num_things": G, "class_names": list("abcd")},
+        **{"window": 0, "parameters": "abc", "config": "abc"},
         **{"representation": "slots", "grid": [1, 1], "clip_frames": 1, "views": 0},
         **{"questions": []},
         **{"kinds": dict(KINDS), "numbers": dict(NUMBERS), "protocol": "nothing is seen"},
@@ -70,7 +71,7 @@ def test_a_probe_learns_and_is_evaluated(config, tmp_path, matching):
     assert metrics["mask/pattern"] > 95 and metrics["loss/radius_r2"] > 0.9
     assert metrics["things"] == sum((x["classes"] >= 0).sum() for x in make_samples(40, seed=4))
     assert "made_up test: nothing is seen" in report["protocol"]
-    with pytest.raises(UserError, match="holds a probe: only train and evaluate"):
+    with pytest.raises(UserError, match="holds what was trained on slots"):
         open_by_name(tmp_path / "run")
 
 

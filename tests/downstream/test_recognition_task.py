@@ -36,7 +36,7 @@ def make_header(split, **changes):
         **{"class_names": ["one", "two", "three", "four"], "kinds": {}, "numbers": {}},
         **{"representation": "slots", "grid": [2, 2], "clip_frames": 1, "views": 0},
         **{"questions": []},
-        **{"protocol": "nothing is seen"},
+        **{"protocol": "nothing is seen", "window": 0, "config": "abc"},
     } | changes
 
 
@@ -102,7 +102,7 @@ def test_a_probe_learns_and_is_evaluated(config, tmp_path):
     assert (report["step"], report["num_samples"]) == (90, 20)
     expected = by_hand(probe, trained.variables, config)
     assert {name: metrics[name] for name in expected} == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(UserError, match="holds a probe: only train and evaluate"):
+    with pytest.raises(UserError, match="holds what was trained on slots"):
         open_by_name(tmp_path / "run")
 
 
