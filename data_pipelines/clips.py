@@ -37,6 +37,7 @@ class Clips:
                 "take shorter clips, --config.data.clip_frames=N"
             )
         self.clip_frames = clip_frames
+        self.min_frames = clip_frames or int(min(videos.num_frames))
 
     def __len__(self):
         return len(self.windows)

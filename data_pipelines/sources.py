@@ -5,9 +5,9 @@ A source answers for itself: `len(source)`; `source[i]`, a dict of image, index 
 (then samples have no mask, and views None in its place); `class_names`, a name for the number of
 every class, "" where there is none; `properties`, what samples tell of their objects beside these
 (a `Properties`, often empty); `max_frames`, the static bound on the frames of a clip, 0 where
-samples are images (image and mask of a clip have a leading axis F); the views that are taken of its
-samples (`training_view`, `evaluation_view`); and `protocol`, a line that says what an evaluation
-sees.
+samples are images (image and mask of a clip have a leading axis F), and `min_frames` of clips,
+those of the shortest; the views that are taken of its samples (`training_view`, `evaluation_view`);
+and `protocol`, a line that says what an evaluation sees.
 """
 
 import functools
@@ -71,6 +71,7 @@ class InMemory:
     def __init__(self, source):
         self.source, self.num_masks, self.samples = source, source.num_masks, {}
         self.max_frames = source.max_frames
+        self.min_frames = getattr(source, "min_frames", 0)
         self.training_view, self.evaluation_view = source.training_view, source.evaluation_view
         self.protocol = source.protocol
 

@@ -6,7 +6,8 @@ changed: --config.data.data_dir=DIR, or --config.model.num_slots=24 where one Ga
 slots. --thresholds=0,0.05,0.1,0.2 prints the metrics for each threshold of the slot reduction
 instead, and draws them. Of videos, --released_ari adds what the reference's code gives as ARI: its
 integers overflow there, so it is good for a comparison with its published numbers only. The run of
-a probe (recognition_shapes) is evaluated on a split of its slots that was extracted: --split=test.
+what was trained on slots (recognition_shapes) is evaluated on a split of these: --split=test; that
+of a prediction also with masks that the video model decodes, and OUT/horizon_SPLIT.png.
 """
 
 import json

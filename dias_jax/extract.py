@@ -7,9 +7,9 @@ DIR/train/cache.json says what they were made of. Images are seen as in an evalu
 or, with --views=4, in so many random views of training. Of videos every frame is an image, and
 --config.evaluation.clip_frames=5 cuts them. The same command goes on where it was stopped; slots of
 another model are not mixed with these. --representation= has what slots are compared with: boxes
-(only where a slot's mask lies), true_masks (the mean feature of every thing) and k_means (of as
-many clusters as there are slots). A probe is trained on all of them in one way: python -m
-dias_jax.train --config=recognition_shapes.
+(only where a slot's mask lies), true_masks (the mean feature of every thing), k_means (of as many
+clusters as there are slots) and, of bouncing only, true_states (where things are). What is trained
+on slots takes all of them in one way: python -m dias_jax.train --config=recognition_shapes.
 """
 
 from absl import flags

@@ -5,7 +5,8 @@ python -m dias_jax.extract --workdir=runs/physion --split=train --out=slots/phys
 python -m dias_jax.extract --workdir=runs/physion --split=test --out=slots/physion \\
     --config.evaluation.limit=0
 python -m dias_jax.train --config=prediction_physion --workdir=runs/prediction_physion
-python -m dias_jax.evaluate --workdir=runs/prediction_physion --split=test
+python -m dias_jax.evaluate --workdir=runs/prediction_physion --split=test \\
+    --config.evaluation.limit=0
 
 SlotFormer as published on Physion: loss on slots only, every third frame (the data are prepared
 so; published windows begin at all frames, these at the prepared ones). Published are answers only,

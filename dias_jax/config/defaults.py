@@ -174,6 +174,7 @@ KEYS = {
     "rollout.heads": Key(8, "of its Transformer", 1),
     "rollout.mlp_width": Key(512, "of its Transformer", 1),
     "rollout.pre_norm": Key(True, "norms before the branches, as released, or after them"),
+    "rollout.slot_embedding": Key(False, "an embedding of every slot, so that their order matters"),
     "rollout.dropout": Key(0.1, "in training", 0, 0.99),
     "rollout.model": Key(
         "", "name or work directory of the video model that decodes; empty: as extracted"

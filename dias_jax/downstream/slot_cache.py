@@ -18,11 +18,20 @@ from dias_jax.files import appearing_file
 
 HEADER = "cache.json"
 SAMPLES_PER_FILE = 1024
-# What differs between the splits of one extraction.
 # What everybody who reads a header asks for, beside the sizes of `record_type`.
 OF_HEADER = ("data", "split", "num_samples", "clip_frames", "views", "window", "parameters")
-OF_HEADER += ("config", "representation", "masks", "class_names", "protocol")
+OF_HEADER += (
+    "config",
+    "representation",
+    "masks",
+    "class_names",
+    "protocol",
+    "reduce_at",
+    "min_frames",
+)
+OF_HEADER += ("seed", "data_seed", "image_size", "model")
 MOST = 2**31  # samples
+# What differs between the splits of one extraction.
 OF_SPLIT = ("model", "split", "num_samples", "protocol", "views", "crop_scale", "flip")
 OF_SPLIT += ("clip_frames", "window", "questions")
 

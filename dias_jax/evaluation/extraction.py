@@ -103,15 +103,19 @@ def with_things(batch):
     }
 
 
-def describe(trained, source, split, masks, views):
-    """The header of a cache, but for what `shapes_of` adds: all that decides what is in it."""
-    config, size = trained.config, len(source)
+def decisive_digest(config):
+    """The sha256 of what in a config decides the slots of an image."""
     values = {
         name: value
         for name, value in flatten(config).items()
         if name.startswith(DECISIVE) and name != "model.backbone.weights"  # a path
     }
-    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def describe(trained, source, split, masks, views):
+    """The header of a cache, but for what `shapes_of` adds: all that decides what is in it."""
+    config, size = trained.config, len(source)
     clip_frames = source.max_frames or 1
     count = min(config.evaluation.limit or size, size) * max(views, 1)
     return {
@@ -123,10 +127,12 @@ def describe(trained, source, split, masks, views):
         "crop_scale": list(config.data.crop_scale) if views else None,
         "flip": config.data.flip if views else None,
         "clip_frames": clip_frames,
+        "min_frames": source.min_frames if source.max_frames else 1,
+        "reduce_at": config.model.video.reduce_at if source.max_frames else "",
         "window": config.evaluation.clip_frames if source.max_frames else 0,
         "num_samples": count * clip_frames,
         "parameters": digests({"all": trained.variables})["all"],
-        "config": hashlib.sha256(text.encode()).hexdigest(),
+        "config": decisive_digest(config),
         "step": trained.step,
         "seed": config.seed,
         "masks": masks,

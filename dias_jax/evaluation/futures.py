@@ -12,7 +12,6 @@ import numpy as np
 from data_pipelines import pipeline
 from dias_jax import devices
 from dias_jax.downstream.rollout_metrics import centre_errors, half_life, mask_metrics
-from dias_jax.errors import UserError
 from dias_jax.evaluation.prediction import predict_slots
 from dias_jax.models.prediction import predict
 from dias_jax.segmentation import slot_map
@@ -27,15 +26,6 @@ TITLES = {  # of who tells the future
 }
 METRICS = {"ari": "ARI", "fg_ari": "FG-ARI", "miou": "mIoU", "fg_miou": "FG-mIoU"}  # percent
 CENTRE = "centre"  # error, in image sides
-
-
-def check_causal(model):
-    """Raise UserError where slots of the first frames know of later ones."""
-    if model.reduce_at == "clip":
-        raise UserError(
-            'config.model.video.reduce_at="clip": these slots know of the whole video, so nothing '
-            'is left to be predicted: train with "first" or "every"'
-        )
 
 
 def key_of(config):
@@ -56,7 +46,7 @@ def tell_futures(video, rollout, variables, batch, observed, offset, key):
     found = predict_slots(rollout, variables[1], slots, slot_mask, observed, offset)
     now, last = slots[:, observed - 1 : observed], slot_mask[:, observed - 1]
     found["oracle"] = slots[:, observed:]
-    if video.transition.window == 1:
+    if not video.transition.looks_at_tokens:
         steps = slots.shape[1] - observed
         arguments = now[:, 0], last, steps
         found["transition"] = video.apply(variables[0], *arguments, method="continue_alone")
@@ -99,9 +89,10 @@ def score_futures(video, rollout, variables, batches, config, num_masks, observe
                 old = totals.get(f"{name}/{metric}", (0, 0))
                 totals[f"{name}/{metric}"] = tuple(a + np.asarray(b) for a, b in zip(old, pair))
     scale = {metric: 100 for metric in METRICS}
+    means = {name: total / np.maximum(count, 1) for name, (total, count) in totals.items()}
     return {
-        name: scale.get(name.split("/")[1], 1) * total / np.maximum(count, 1)
-        for name, (total, count) in totals.items()
+        name: np.where(totals[name][1], scale.get(name.split("/")[1], 1) * values, np.nan)
+        for name, values in means.items()
     }
 
 

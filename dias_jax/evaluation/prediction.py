@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dias_jax.downstream import rollout_metrics
+from dias_jax.downstream.regions import REPRESENTATIONS
 from dias_jax.downstream.slot_cache import stack
 from dias_jax.downstream.slotformer import roll_out_interleaved
 
@@ -40,6 +41,11 @@ def predict_slots(model, variables, slots, slot_mask, observed, offset):
     }
 
 
+def observed_frames(options):
+    """How many frames an evaluation observes: `rollout.observed` of every interleaved sequence."""
+    return options.observed * options.frame_offset
+
+
 def predict_clips(model, variables, clips, options, batch_size):
     """Errors of slots over whole clips: -> {"roll_out", "linear": (K,)} relative to copying.
 
@@ -49,7 +55,7 @@ def predict_clips(model, variables, clips, options, batch_size):
     errors, variables = [], jax.device_get(variables)
     for start in range(0, len(clips), batch_size):
         batch = stack([clips[i] for i in range(start, min(start + batch_size, len(clips)))])
-        slots, slot_mask, observed = batch["slots"], batch["slot_mask"], options.observed
+        slots, slot_mask, observed = batch["slots"], batch["slot_mask"], observed_frames(options)
         sizes = observed, options.frame_offset
         predicted = predict_slots(model, variables, slots, slot_mask, *sizes)
         is_counted = slot_mask[:, observed:] & slot_mask[:, observed - 1, None]
@@ -77,9 +83,11 @@ def summarize(errors):
 
 def prediction_protocol(header, split, options):
     """One line that says how the numbers were made; it belongs next to every one of them."""
-    steps = header["clip_frames"] - options.observed
+    observed = observed_frames(options)
+    steps, what = header["clip_frames"] - observed, REPRESENTATIONS[header["representation"]]
     return (
-        f"{header['data']} {split}: {header['protocol']}; {options.observed} frames observed, "
+        f"{header['data']} {split}: {header['protocol']}; {what.format(masks=header['masks'])}; "
+        f"{observed} frames observed, "
         f"{steps} predicted one from another; squared error of slots in use over that of copying "
         "the last frame's, mean over videos, of single steps and over all"
     )

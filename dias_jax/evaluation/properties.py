@@ -9,6 +9,7 @@ from dias_jax.downstream.matching import of_pairs, of_partner
 from dias_jax.downstream.property_losses import match_things, pair_losses
 from dias_jax.downstream.property_metrics import property_metrics
 from dias_jax.downstream.property_probe import split_by_name
+from dias_jax.downstream.regions import REPRESENTATIONS
 from dias_jax.downstream.slot_cache import stack
 
 MATCHINGS = ("mask", "loss")
@@ -62,9 +63,10 @@ def read(probe, matching, variables, batch):
 
 def property_protocol(header, split, options):
     """One line that says how the numbers were made; it belongs next to every one of them."""
+    what = REPRESENTATIONS[header["representation"]]
     return (
         f"{header['data']} {split}: {header['protocol']}; accuracy and R² over matched things, "
-        f"mask/: Hungarian matching on IoU with masks of the {header['masks']}, loss/: on the "
+        f"mask/: Hungarian matching on IoU, {what.format(masks=header['masks'])}, loss/: on the "
         f"probe's own losses (numbers in standard deviations), which flatters it; trained with "
         f"{options.matching} matching"
     )

@@ -27,7 +27,7 @@ from dias_jax.gallery.probe import write_probe_report
 from dias_jax.runs.flags import open_model, run_on_model
 
 OUT = flags.DEFINE_string(
-    "out", None, "directory for gallery.png and gallery.html, of videos gallery.webp"
+    "out", None, "directory for gallery.png and gallery.html, or what is said above"
 )
 SPLIT = flags.DEFINE_string("split", None, "split these come from; default: the config's")
 COUNT = flags.DEFINE_integer("count", 16, "scenes or videos in gallery.html", 1)

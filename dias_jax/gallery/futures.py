@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from dias_jax.evaluation import futures
+from dias_jax.evaluation.prediction import observed_frames
 from dias_jax.gallery.writing import write_files
 from dias_jax.pictures.animation import save_animation
 from dias_jax.pictures.overlays import grid, overlay
@@ -38,7 +39,7 @@ def write_futures(config, workdir, split, out, count):
 
 def draw_batch(config, video, trained, batch):
     """Views of each video of a batch: -> a list of (3, F, H, W, 3) uint8."""
-    observed, offset = config.rollout.observed, config.rollout.frame_offset
+    observed, offset = observed_frames(config.rollout), config.rollout.frame_offset
     variables, key = (video.variables, trained.variables), futures.key_of(video.config)
     told = futures.tell_futures(video.model, trained.model, variables, batch, observed, offset, key)
     frames = batch["image"][:, observed - 1 :]

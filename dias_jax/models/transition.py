@@ -30,6 +30,7 @@ class EncoderTransition(nn.Module):
     dropout: float = 0.0  # of attention weights and of every branch, in training
     dtype: jnp.dtype = jnp.float32
     window = 1  # frames; only the latest slots are of use
+    looks_at_tokens = False
 
     @nn.compact
     def __call__(self, past, slot_mask=None, keys=None):
@@ -44,6 +45,7 @@ class IdentityTransition(nn.Module):
 
     dropout = 0.0
     window = 1
+    looks_at_tokens = False
 
     def __call__(self, past, slot_mask=None, keys=None):
         return past.slots
@@ -62,6 +64,7 @@ class RandomPastTransition(nn.Module):
     window: int  # frames
     dropout: float = 0.0  # of attention weights and of every branch, in training
     dtype: jnp.dtype = jnp.float32
+    looks_at_tokens = True
 
     @nn.compact
     def __call__(self, past, slot_mask=None, keys=None):

@@ -98,7 +98,7 @@ class VideoDIAS(Recurrence, kw_only=True):
 
         slot_mask (B, S) bool. Raises UserError for a transition that looks at tokens.
         """
-        if self.transition.window > 1:
+        if self.transition.looks_at_tokens:
             raise UserError("this transition looks at the next frame: it cannot go on alone")
         tokens, age = jnp.zeros((len(slots), 1, 1)), jnp.ones(len(slots), int)
 

@@ -17,7 +17,7 @@ def plot_horizon(curves, titles, labels, path):
             if values is not None:
                 axis.plot(range(1, len(values) + 1), values, color=f"C{number}", label=label)
         axis.set(title=title, xlabel="predicted frame")
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=7)
     figure.savefig(path, dpi=120)

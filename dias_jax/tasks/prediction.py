@@ -2,6 +2,7 @@
 
 import functools
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from dias_jax import devices
@@ -10,7 +11,13 @@ from dias_jax.downstream.slot_clips import SlotClips
 from dias_jax.downstream.slotformer import SlotFormer
 from dias_jax.errors import UserError
 from dias_jax.evaluation import futures
-from dias_jax.evaluation.prediction import predict_clips, prediction_protocol, summarize
+from dias_jax.evaluation.extraction import decisive_digest
+from dias_jax.evaluation.prediction import (
+    observed_frames,
+    predict_clips,
+    prediction_protocol,
+    summarize,
+)
 from dias_jax.evaluation.split import open_evaluation
 from dias_jax.runs.checkpoints import digests
 from dias_jax.runs.trained_model import open_by_name, restore
@@ -60,10 +67,31 @@ class Prediction(ProbeTask):
         return [" ".join(f"{name} {value:.3f}" for name, value in metrics.items())]
 
 
+def check_past(config, header):
+    """Raise UserError where slots of the first frames know of later ones, or are of random views."""
+    if header["reduce_at"] == "clip" and header["representation"] == "slots":
+        raise UserError(
+            f"config.probe.slots={config.probe.slots}: slots that merge by the whole clip know of "
+            'its end: extract those of a model with model.video.reduce_at="first" or "every"'
+        )
+    if header["views"]:
+        raise UserError(
+            f"config.probe.slots={config.probe.slots} holds random views, which cannot be "
+            "compared with videos: extract without --views"
+        )
+
+
 def check_frames(config):
     """Raise UserError where videos are too short for what is observed and predicted."""
     header, options = header_of(config, "train"), config.rollout
+    check_past(config, header)
+    if header["min_frames"] < header["clip_frames"]:
+        raise UserError(
+            f"config.probe.slots={config.probe.slots} has videos of {header['min_frames']} to "
+            f"{header['clip_frames']} frames: extract windows, --config.evaluation.clip_frames=N"
+        )
     span = 1 + (options.observed + options.predicted - 1) * options.frame_offset
+    span = max(span, observed_frames(options) + 1)
     if header["clip_frames"] < span:
         raise UserError(
             f"{config.probe.slots}/train has clips of {header['clip_frames']} frames, a window has "
@@ -87,9 +115,9 @@ def open_clips(config, split):
 
 def build_rollout(config):
     """The SlotFormer of a config for the slots that it is trained on."""
-    options = config.rollout
+    options, header = config.rollout, header_of(config, "train")
     return SlotFormer(
-        slot_width=header_of(config, "train")["slot_width"],
+        slot_width=header["slot_width"],
         window=options.observed,
         width=options.width,
         layers=options.layers,
@@ -97,6 +125,7 @@ def build_rollout(config):
         mlp_width=options.mlp_width,
         dropout=options.dropout,
         pre_norm=options.pre_norm,
+        num_embedded=header["num_slots"] if options.slot_embedding else 0,
     )
 
 
@@ -123,11 +152,16 @@ def report(config, workdir, split, checkpoint):
         metrics |= futures.half_lives(curves)
     return {
         "metrics": metrics,
-        "curves": {name: values.round(4).tolist() for name, values in curves.items()},
+        "curves": {name: rounded(values) for name, values in curves.items()},
         "protocol": protocol_line(config, split),
         "step": trained.step,
         "num_samples": len(clips),
     }
+
+
+def rounded(values):
+    """Values (K,) as a list, None where there is none."""
+    return [None if np.isnan(value) else round(float(value), 4) for value in values]
 
 
 def score_decoded(config, trained, split, count):
@@ -139,7 +173,7 @@ def score_decoded(config, trained, split, count):
         return {}
     batches = futures.read_videos(video_config, name, first, count)
     variables = video.variables, trained.variables
-    sizes = num_masks, config.rollout.observed
+    sizes = num_masks, observed_frames(config.rollout)
     return futures.score_futures(
         video.model, trained.model, variables, batches, video_config, *sizes
     )
@@ -173,11 +207,18 @@ def open_decoder(config, split):
         raise UserError(
             f"{name} is not the model that the slots are of: name it, --config.rollout.model="
         )
-    futures.check_causal(video.model)
     values = video.config.to_dict()
+    values["seed"] = header["seed"]
     values["rollout"] = config.rollout.to_dict()
     values["data"] |= {"data_dir": config.data.data_dir, "threads": config.data.threads}
     values["data"] |= {"name": header["data"], "image_size": header["image_size"]}
+    values["data"]["seed"] = header["data_seed"]
     size = config.evaluation.batch_size
     values["evaluation"] |= {"clip_frames": header["window"], "batch_size": size}
-    return video, ConfigDict(values)
+    video_config = ConfigDict(values)
+    if decisive_digest(video_config) != header["config"]:
+        raise UserError(
+            f"{config.probe.slots}: these slots were extracted with other --config values than "
+            f"{name} was trained with: extract without, to have what is predicted decoded"
+        )
+    return video, video_config

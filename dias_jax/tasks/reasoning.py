@@ -1,14 +1,16 @@
 """Reasoning: answers to questions about the future, read off slots of the past and predictions."""
 
 import functools
+from typing import Any, NamedTuple
 
 from dias_jax.downstream.readout import RelationReadout, SelectingReadout, answer_objective
 from dias_jax.downstream.slot_clips import SlotClips
+from dias_jax.downstream.slotformer import SlotFormer
 from dias_jax.errors import UserError
 from dias_jax.evaluation import reasoning
 from dias_jax.runs.config_file import load_config
 from dias_jax.runs.trained_model import restore
-from dias_jax.tasks.prediction import build_rollout
+from dias_jax.tasks.prediction import build_rollout, check_past
 from dias_jax.tasks.probing import HELD_OUT, ProbeTask, header_of, limited, open_samples
 
 TRAIN = "readout"  # the split that read-outs learn from, which roll-outs have not seen
@@ -55,8 +57,15 @@ class Reasoning(ProbeTask):
 
 
 def check_frames(config):
-    """Raise UserError where nothing is left to be predicted."""
-    length, options = header_of(config, "train", TRAIN)["clip_frames"], config.readout
+    """Raise UserError where nothing is left to be predicted, or slots know of it already."""
+    header, options = header_of(config, "train", TRAIN), config.readout
+    check_past(config, header)
+    length = header["clip_frames"]
+    if header["window"]:
+        raise UserError(
+            f"config.probe.slots={config.probe.slots} has windows of {length} frames, but what is "
+            "asked is asked of whole videos: extract with --config.evaluation.clip_frames=0"
+        )
     if length <= options.observed:
         raise UserError(
             f"config.readout.observed={options.observed}: videos have {length} frames, and some "
@@ -83,8 +92,17 @@ def open_seen(config, split):
     return reasoning.SeenClips(clips, config.readout, open_rollout(config), size)
 
 
+class Rollout(NamedTuple):
+    """A trained roll-out."""
+
+    model: SlotFormer
+    variables: Any
+    frame_offset: int
+    step: int
+
+
 def open_rollout(config):
-    """(model, variables, frame offset) of the roll-out that a config names; None: it needs none.
+    """The Rollout that a config names; None: it needs none.
 
     Raises UserError where it is not there, or was trained on other slots.
     """
@@ -107,7 +125,8 @@ def open_rollout(config):
                 f"{ours[name]}: extract both from one model"
             )
     trained = restore(options.rollout, trained_config, build_rollout(trained_config), "best")
-    return trained.model, trained.variables, trained_config.rollout.frame_offset
+    offset = trained_config.rollout.frame_offset
+    return Rollout(trained.model, trained.variables, offset, trained.step)
 
 
 def build_readout(config):
@@ -121,11 +140,22 @@ def build_readout(config):
 def protocol_line(config, split):
     """The line that belongs next to every number of a split."""
     name = f"{TRAIN} (but for what is held out)" if split == "train" else split
-    return reasoning.reasoning_protocol(header_of(config, split, TRAIN), name, config.readout)
+    line = reasoning.reasoning_protocol(header_of(config, split, TRAIN), name, config.readout)
+    rollout = open_rollout(config)
+    if rollout is None:
+        return line
+    return f"{line}; predicted by {config.readout.rollout}, step {rollout.step}"
 
 
 def report(config, workdir, split, checkpoint):
-    """What a trained read-out reaches on a split, for a printed line: -> dict."""
+    """What a trained read-out reaches on a split, for a printed line: -> dict.
+
+    Raises UserError on the split that it has learned from.
+    """
+    if split == TRAIN:
+        raise UserError(
+            f"--split={TRAIN} is what this read-out has learned from: take test, or {HELD_OUT}"
+        )
     task = Reasoning(config)
     trained = restore(workdir, config, task.model, checkpoint)
     held_out = task.answer(trained.variables, task.held_out)

@@ -6,7 +6,7 @@ Prints a Markdown table: the share of right answers on so many questions of the 
 those on which the ghost, the world without collisions between discs, is wrong. States are those of
 the last observed frame, but for one row. Classifiers are gradient boosted trees (scikit-learn) that
 are asked about questions they have not seen, in five parts. A model that has understood collisions
-has to be better than "both discs' states and the ghost's answer". Takes six minutes on one core.
+has to be better than "both discs' states and the ghost's answer". Takes four minutes on one core.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def states_of(world, time):
     Red and blue first, then the nearest to either.
     """
     gaps = np.linalg.norm(world.position[time][:, None] - world.position[time], axis=-1)
-    gaps = (gaps - world.radius)[world.queried].min(0) - world.radius
+    gaps = (gaps - world.radius[:, None])[world.queried].min(0) - world.radius
     gaps[world.queried] = -np.inf, -np.inf
     order = np.argsort(gaps, kind="stable")
     order[:2] = world.queried

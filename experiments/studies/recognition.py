@@ -110,7 +110,8 @@ def differences(results):
     """Markdown: what the whole method has over every other arm of slots, in percent points."""
     rows = []
     for name, (_, representation) in ARMS.items():
-        if name != WHOLE and representation == "slots" and name in results:
+        shared = results[WHOLE].keys() & results.get(name, {}).keys()
+        if name != WHOLE and representation == "slots" and shared:
             pairs = [paired(results, name, metric) for metric in DIFFERENCES]
             rows.append([name, *(f"{mean:.1f} ± {half:.1f}" for mean, half in pairs)])
     return markdown_table(["without: " + WHOLE + " has more", *DIFFERENCES.values()], rows)

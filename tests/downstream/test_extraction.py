@@ -177,6 +177,7 @@ HEADER_OF_THREE = {
     **{"kinds": {}, "numbers": {}, "grid": [2, 2], "clip_frames": 1, "questions": []},
     **{"data": "made_up", "window": 0, "views": 0, "parameters": "abc", "config": "abc"},
     **{"representation": "slots", "masks": "decoder", "class_names": ["one"], "protocol": ""},
+    **{"reduce_at": "", "min_frames": 1, "seed": 0, "data_seed": 0, "image_size": 8, "model": "x"},
 }
 
 

@@ -109,9 +109,6 @@ def test_a_model_that_goes_on_alone(config):
     config.model.video.transition = "random_past"
     with pytest.raises(UserError, match="cannot go on alone"):
         build(config.model).apply({}, slots, mask, 3, method="continue_alone")
-    config.model.video.reduce_at = "clip"
-    with pytest.raises(UserError, match='reduce_at="clip": these slots know'):
-        futures.check_causal(build(config.model))
 
 
 def test_whole_videos_are_read(config):
