@@ -20,16 +20,8 @@ HEADER = "cache.json"
 SAMPLES_PER_FILE = 1024
 # What everybody who reads a header asks for, beside the sizes of `record_type`.
 OF_HEADER = ("data", "split", "num_samples", "clip_frames", "views", "window", "parameters")
-OF_HEADER += (
-    "config",
-    "representation",
-    "masks",
-    "class_names",
-    "protocol",
-    "reduce_at",
-    "min_frames",
-)
-OF_HEADER += ("seed", "data_seed", "image_size", "model")
+OF_HEADER += ("config", "representation", "masks", "class_names", "protocol", "reduce_at")
+OF_HEADER += ("min_frames", "seed", "data_seed", "image_size", "model")
 MOST = 2**31  # samples
 # What differs between the splits of one extraction.
 OF_SPLIT = ("model", "split", "num_samples", "protocol", "views", "crop_scale", "flip")

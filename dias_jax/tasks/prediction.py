@@ -68,7 +68,7 @@ class Prediction(ProbeTask):
 
 
 def check_past(config, header):
-    """Raise UserError where slots of the first frames know of later ones, or are of random views."""
+    """Raise UserError where slots of first frames know of later ones, or are of random views."""
     if header["reduce_at"] == "clip" and header["representation"] == "slots":
         raise UserError(
             f"config.probe.slots={config.probe.slots}: slots that merge by the whole clip know of "

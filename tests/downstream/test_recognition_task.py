@@ -37,14 +37,8 @@ def make_header(split, **changes):
         **{"representation": "slots", "grid": [2, 2], "clip_frames": 1, "views": 0},
         **{"questions": []},
         **{"protocol": "nothing is seen", "window": 0, "config": "abc"},
-        **{
-            "reduce_at": "",
-            "min_frames": 1,
-            "seed": 0,
-            "data_seed": 0,
-            "image_size": 8,
-            "model": "x",
-        },
+        **{"reduce_at": "", "min_frames": 1, "seed": 0, "data_seed": 0, "image_size": 8},
+        **{"model": "nowhere"},
     } | changes
 
 
