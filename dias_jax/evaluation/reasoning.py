@@ -119,7 +119,7 @@ def score_at_chosen(logits, answers, held_out):
 def reasoning_protocol(header, split, options):
     """One line that says how the numbers were made; it belongs next to every one of them."""
     what = REPRESENTATIONS[header["representation"]].format(masks=header["masks"])
-    seen = f"{WHAT_IS_SEEN[options.sees].format(observed=options.observed)} ({what})"
+    seen = WHAT_IS_SEEN[options.sees].format(observed=options.observed)
     if options.frames and options.sees != "observed":
         seen += f", up to frame {options.frames}"
     cells = (
@@ -129,6 +129,6 @@ def reasoning_protocol(header, split, options):
         else ""
     )
     return (
-        f"{header['data']} {split}: {header['protocol']}; questions answered from {seen}; share of "
-        f"right answers at a probability of one half{cells}"
+        f"{header['data']} {split}: {header['protocol']}; {what}; questions answered from {seen}; "
+        f"share of right answers at a probability of one half{cells}"
     )
