@@ -10,12 +10,11 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from data_pipelines import pipeline
 from dias_jax import devices
 from dias_jax.config.defaults import flatten
 from dias_jax.downstream.slot_cache import missing_files, write_samples
 from dias_jax.errors import UserError
-from dias_jax.evaluation.split import open_evaluation
+from dias_jax.evaluation.split import open_evaluation, read_evaluation
 from dias_jax.runs.checkpoints import digests
 from dias_jax.steps.extraction import extract_step
 
@@ -77,17 +76,7 @@ def check_can_match(config, source, representation="slots"):
 
 def read_batches(config, split, views, start=0, limit=0):
     """Batches of an evaluation of a split, or of training views: numbers `start` to `limit`."""
-    batches = pipeline.evaluation_batches(
-        config.data,
-        split,
-        config.evaluation.batch_size,
-        start=start,
-        limit=limit,
-        num_threads=config.data.threads,
-        clip_frames=config.evaluation.clip_frames,
-        views=views,
-    )
-    return map(with_things, batches)
+    return map(with_things, read_evaluation(config, split, start, limit, views))
 
 
 def with_things(batch):

@@ -9,8 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data_pipelines import pipeline
-from dias_jax import devices
 from dias_jax.downstream.rollout_metrics import centre_errors, half_life, mask_metrics
 from dias_jax.evaluation.prediction import predict_slots
 from dias_jax.models.prediction import predict
@@ -105,20 +103,6 @@ def sum_scores(maps, true, valid, num_slots, num_masks):
         name: (jnp.where(has & valid, value, 0).sum(0), (has & valid).sum(0))
         for name, (value, has) in scores.items()
     }
-
-
-def read_videos(config, split, first, count):
-    """Batches of `count` videos of a split, from number `first` on."""
-    return pipeline.evaluation_batches(
-        config.data,
-        split,
-        config.evaluation.batch_size,
-        shard=devices.host_shard(),
-        start=first,
-        limit=first + count,
-        num_threads=config.data.threads,
-        clip_frames=config.evaluation.clip_frames,
-    )
 
 
 def half_lives(scores):

@@ -42,6 +42,24 @@ def open_evaluation(config, split):
     return open_split(config.data, split, clip_frames=config.evaluation.clip_frames)
 
 
+def read_evaluation(config, split, start=0, limit=0, views=0):
+    """This host's batches of an evaluation of a whole config, samples `start` to `limit`.
+
+    Arguments as of `pipeline.evaluation_batches`.
+    """
+    return pipeline.evaluation_batches(
+        config.data,
+        split,
+        config.evaluation.batch_size,
+        shard=devices.host_shard(),
+        start=start,
+        limit=limit,
+        num_threads=config.data.threads,
+        clip_frames=config.evaluation.clip_frames,
+        views=views,
+    )
+
+
 def evaluate_split(step, variables, config, split, on_batch=None):
     """Metrics of `split`, each sample once: -> ({name: value}, number of samples).
 
@@ -51,17 +69,8 @@ def evaluate_split(step, variables, config, split, on_batch=None):
     keys that depend on the seed and the sample only.
     """
     size, limit = len(open_evaluation(config, split)), config.evaluation.limit
-    batches = pipeline.evaluation_batches(
-        config.data,
-        split,
-        config.evaluation.batch_size,
-        shard=devices.host_shard(),
-        limit=limit,
-        num_threads=config.data.threads,
-        clip_frames=config.evaluation.clip_frames,
-    )
     rng, totals = jax.random.key(config.seed), None
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(read_evaluation(config, split, limit=limit)):
         sums, predictions = step(variables, batch, rng)
         totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
         if on_batch is not None:

@@ -5,6 +5,7 @@ from PIL import Image
 
 from dias_jax.evaluation import futures
 from dias_jax.evaluation.prediction import observed_frames
+from dias_jax.evaluation.split import read_evaluation
 from dias_jax.gallery.writing import write_files
 from dias_jax.pictures.animation import save_animation
 from dias_jax.pictures.overlays import grid, overlay
@@ -28,7 +29,8 @@ def write_futures(config, workdir, split, out, count):
     video, video_config = open_decoder(config, split)
     count = min(count, len(open_clips(config, split)))
     video_config.evaluation.batch_size = min(count, 4)
-    batches = futures.read_videos(video_config, *place_of(config, split), count)
+    name, first = place_of(config, split)
+    batches = read_evaluation(video_config, name, first, first + count)
     rows = [row for batch in batches for row in draw_batch(config, video, trained, batch)]
     writers = {
         "futures.png": lambda path: draw_strips(rows).save(path),

@@ -18,7 +18,7 @@ from dias_jax.evaluation.prediction import (
     prediction_protocol,
     summarize,
 )
-from dias_jax.evaluation.split import open_evaluation
+from dias_jax.evaluation.split import open_evaluation, read_evaluation
 from dias_jax.runs.checkpoints import digests
 from dias_jax.runs.trained_model import open_by_name, restore
 from dias_jax.tasks.probing import HELD_OUT, ProbeTask, header_of, limited, open_samples
@@ -171,7 +171,7 @@ def score_decoded(config, trained, split, count):
     num_masks = open_evaluation(video_config, name).num_masks
     if not num_masks:
         return {}
-    batches = futures.read_videos(video_config, name, first, count)
+    batches = read_evaluation(video_config, name, first, first + count)
     variables = video.variables, trained.variables
     sizes = num_masks, observed_frames(config.rollout)
     return futures.score_futures(

@@ -23,15 +23,18 @@ class Reasoning(ProbeTask):
 
     def __init__(self, config):
         check_frames(config)
-        self.train_clips = open_seen(config, "train")
+        self.rollout = open_rollout(config)
+        self.train_clips = open_seen(config, "train", self.rollout)
         super().__init__(config)
         self.model = build_readout(config)
         self.loss_fn = functools.partial(answer_objective, model=self.model)
-        self.protocol = protocol_line(config, HELD_OUT)
+        self.protocol = protocol_line(config, HELD_OUT, self.rollout)
 
     def open(self, split):
         """Clips as the read-out sees them; those of training once."""
-        return self.train_clips if split == "train" else open_seen(self.config, split)
+        if split == "train":
+            return self.train_clips
+        return open_seen(self.config, split, self.rollout)
 
     def open_held_out(self):
         """As `open`, which knows the limit."""
@@ -39,12 +42,9 @@ class Reasoning(ProbeTask):
 
     def evaluate(self, variables, on_picture):
         """{name: value} of the held-out slice; there are no pictures."""
-        return reasoning.score_answers(*self.answer(variables, self.held_out))
-
-    def answer(self, variables, clips):
-        """Logits and true answers."""
         size = self.config.evaluation.batch_size
-        return reasoning.answer(self.model, variables, clips, size), clips.data["answers"]
+        logits = reasoning.answer(self.model, variables, self.held_out, size)
+        return reasoning.score_answers(logits, self.held_out.data["answers"])
 
     def quality(self, metrics):
         """What decides the best checkpoint, the higher the better."""
@@ -78,8 +78,11 @@ def check_frames(config):
         )
 
 
-def open_seen(config, split):
-    """SeenClips of a split. Raises UserError where nothing is asked about its videos."""
+def open_seen(config, split, rollout):
+    """SeenClips of a split; rollout: that of `open_rollout`.
+
+    Raises UserError where nothing is asked about its videos.
+    """
     samples, header = open_samples(config, split, TRAIN), header_of(config, split, TRAIN)
     if not header["questions"]:
         raise UserError(
@@ -89,7 +92,7 @@ def open_seen(config, split):
     clips = SlotClips(samples, header["clip_frames"])
     size = config.evaluation.batch_size
     clips = clips if split == "train" else limited(clips, config)
-    return reasoning.SeenClips(clips, config.readout, open_rollout(config), size)
+    return reasoning.SeenClips(clips, config.readout, rollout, size)
 
 
 class Rollout(NamedTuple):
@@ -137,11 +140,10 @@ def build_readout(config):
     return RelationReadout(width, options.width, options.aggregation)
 
 
-def protocol_line(config, split):
-    """The line that belongs next to every number of a split."""
+def protocol_line(config, split, rollout):
+    """The line that belongs next to every number of a split; rollout as of `open_seen`."""
     name = f"{TRAIN} (but for what is held out)" if split == "train" else split
     line = reasoning.reasoning_protocol(header_of(config, split, TRAIN), name, config.readout)
-    rollout = open_rollout(config)
     if rollout is None:
         return line
     return f"{line}; predicted by {config.readout.rollout}, step {rollout.step}"
@@ -156,15 +158,17 @@ def report(config, workdir, split, checkpoint):
         raise UserError(
             f"--split={TRAIN} is what this read-out has learned from: take test, or {HELD_OUT}"
         )
-    task = Reasoning(config)
-    trained = restore(workdir, config, task.model, checkpoint)
-    held_out = task.answer(trained.variables, task.held_out)
-    clips = open_seen(config, split)
-    logits, answers = task.answer(trained.variables, clips)
-    metrics = reasoning.score_answers(logits, answers)
+    check_frames(config)
+    rollout, size = open_rollout(config), config.evaluation.batch_size
+    trained = restore(workdir, config, build_readout(config), checkpoint)
+    parts = [open_seen(config, name, rollout) for name in (HELD_OUT, split)]
+    held_out, asked = (
+        (reasoning.answer(trained.model, trained.variables, part, size), part.data["answers"])
+        for part in parts
+    )
     return {
-        "metrics": metrics | reasoning.score_at_chosen(logits, answers, held_out),
-        "protocol": protocol_line(config, split),
+        "metrics": reasoning.score_answers(*asked) | reasoning.score_at_chosen(*asked, held_out),
+        "protocol": protocol_line(config, split, rollout),
         "step": trained.step,
-        "num_samples": len(clips),
+        "num_samples": len(parts[-1]),
     }

@@ -13,6 +13,7 @@ from dias_jax.downstream.slotformer import SlotFormer
 from dias_jax.errors import UserError
 from dias_jax.evaluation import futures
 from dias_jax.evaluation.extraction import extract_split
+from dias_jax.evaluation.split import read_evaluation
 from dias_jax.gallery.futures import write_futures
 from dias_jax.models.build import build
 from dias_jax.models.inputs import initialize
@@ -52,7 +53,7 @@ def models(config):
 
 @pytest.fixture(scope="module")
 def batch(config):
-    return next(futures.read_videos(config, "test", 0, 2))
+    return next(read_evaluation(config, "test", 0, 2))
 
 
 def tell(models, batch):
@@ -112,7 +113,7 @@ def test_a_model_that_goes_on_alone(config):
 
 
 def test_whole_videos_are_read(config):
-    (batch,) = futures.read_videos(config, "test", 1, 2)
+    (batch,) = read_evaluation(config, "test", 1, 3)
     assert batch["image"].shape[1] == 6 and batch["valid"].tolist() == [True, True]
     expected = next(pipeline.evaluation_batches(config.data, "test", 3, clip_frames=6))
     np.testing.assert_array_equal(batch["mask"], expected["mask"][1:])
