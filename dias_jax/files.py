@@ -2,11 +2,14 @@
 
 import contextlib
 import hashlib
+import logging
 import pathlib
 import secrets
 import shutil
 
 from etils import epath
+
+from dias_jax.errors import UserError, reason
 
 
 def is_remote(path):
@@ -17,6 +20,20 @@ def is_remote(path):
 def absolute(path):
     """A path, local and then absolute, or in an object store."""
     return epath.Path(path) if is_remote(path) else epath.Path(path).resolve()
+
+
+@contextlib.contextmanager
+def reaching(path):
+    """Raise one UserError for whatever hinders the block from reaching an object store."""
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it prints what it also raises
+    try:
+        yield
+    except Exception as error:
+        if not is_remote(path):
+            raise
+        raise UserError(
+            f"{path} cannot be reached ({reason(error)}): see object stores in BUILD.md"
+        ) from error
 
 
 @contextlib.contextmanager

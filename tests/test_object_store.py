@@ -1,6 +1,11 @@
-"""Work directories at gs://...: what is written beside the checkpoints, on a local stand-in."""
+"""Work directories at gs://..., on stand-ins: a folder that is called so, and a server."""
 
 import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
 
 import fsspec
 import numpy as np
@@ -14,8 +19,11 @@ from dias_jax.runs import writers
 from dias_jax.runs.config_file import check_continuation, holds_config, load_config, save_config
 from dias_jax.runs.lock import only_run_in
 from dias_jax.runs.trained_model import open_by_name
+from tests.faults import kill
+from tests.object_store import ObjectStore
 
 RUN = "gs://bucket/run"
+REPOSITORY = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -81,3 +89,64 @@ def test_where_a_path_leads(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert str(absolute("run")) == str(tmp_path.resolve() / "run")
     assert str(absolute(RUN)) == RUN
+
+
+def command(store, name, *flags, workdir=RUN):
+    """A command of the package in a process that finds its objects in `store`."""
+    environment = os.environ | store.environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    environment["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # asks at another address
+    return subprocess.Popen(
+        [sys.executable, "-m", f"dias_jax.{name}", *flags, f"--workdir={workdir}"],
+        cwd=REPOSITORY,
+        env=environment | {"JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def copy_of(store, folder):
+    """The objects of a store as files in `folder`."""
+    for name, (_, content) in store.objects.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_in_a_store_ends_as_one_on_a_disk(tmp_path):
+    pytest.importorskip("gcsfs", reason="needs the extra gcs")
+    pytest.importorskip("google.cloud.storage", reason="needs the extra gcs")
+    flags = kill.flags_of(15)
+    with ObjectStore() as store:
+        local = command(store, "train", *flags, workdir=tmp_path / "run")
+        assert local.wait() == 0, local.stderr.read()
+        first = command(store, "train", *flags)
+        while "run/checkpoints/10/commit_success.txt" not in store.objects:
+            assert first.poll() is None, first.stderr.read()
+            time.sleep(0.05)
+        first.kill()
+        first.wait()
+        second = command(store, "train", *flags)
+        printed, said = second.communicate()
+        assert second.returncode == 0, said
+        assert "step 15 validation" in printed and "step 6 " not in printed
+        kill.compare(copy_of(store, tmp_path / "copy") / "run", tmp_path / "run")
+        assert not [name for name in store.objects if "incomplete" in name]
+        metrics = [
+            command(store, "evaluate", workdir=workdir).communicate()[0]
+            for workdir in (RUN, tmp_path / "run")
+        ]
+        assert json.loads(metrics[0])["metrics"] == json.loads(metrics[1])["metrics"]
+
+
+@pytest.mark.slow
+def test_a_store_that_does_not_answer_is_one_line():
+    pytest.importorskip("gcsfs", reason="needs the extra gcs")
+    with ObjectStore() as store:
+        pass  # it is closed now
+    gone = command(store, "evaluate")
+    said = gone.communicate()[1].strip().splitlines()
+    assert gone.returncode == 2
+    assert len(said) == 1 and "gs://bucket/run cannot be reached" in said[0]

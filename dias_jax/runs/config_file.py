@@ -7,7 +7,7 @@ from etils import epath
 
 from dias_jax.config.defaults import complete, flatten
 from dias_jax.errors import UserError, reason
-from dias_jax.files import appearing_file
+from dias_jax.files import appearing_file, reaching
 
 FILE_NAME = "config.json"
 # What may differ between a run and its continuation without changing what is computed.
@@ -52,7 +52,8 @@ def save_config(config, workdir):
 
 def holds_config(workdir):
     """Whether `workdir` is that of a run."""
-    return (epath.Path(workdir) / FILE_NAME).exists()  # is_file of etils 1.9 is true of nothing
+    with reaching(workdir):
+        return (epath.Path(workdir) / FILE_NAME).exists()  # etils 1.9: is_file is true of nothing
 
 
 def load_config(workdir):

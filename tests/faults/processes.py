@@ -26,13 +26,13 @@ def free_port():
 class Run:
     """`dias_jax.train` in so many processes, started at once; see `processes`."""
 
-    def __init__(self, workdir, flags, hosts=1, devices=1, **options):
+    def __init__(self, workdir, flags, hosts=1, devices=1, environment=None, **options):
         self.workdir = pathlib.Path(workdir)
         command = [sys.executable, "-m", "dias_jax.train", *flags, f"--workdir={workdir}"]
         self.started = time.time()
         together = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_hosts={hosts}"]
         together.append("--join_timeout=60")
-        environment = os.environ | {
+        variables = {
             "JAX_PLATFORMS": "cpu",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # they compile for longer than they run
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
@@ -46,7 +46,7 @@ class Run:
                     subprocess.Popen(
                         [*command, *more],
                         cwd=REPOSITORY,
-                        env=environment | options.pop("environment", {}),
+                        env=os.environ | variables | (environment or {}),
                         stdout=file,
                         stderr=file,
                         **options,
