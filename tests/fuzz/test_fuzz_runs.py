@@ -8,7 +8,7 @@ import tempfile
 import jax
 import pytest
 from damage import damaged_bytes, damaged_tree, right_or_one_line
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dias_jax.config.checks import check_config
@@ -94,6 +94,7 @@ def sound(original_run, tmp_path_factory):
 
 
 @pytest.mark.slow
+@settings(max_examples=settings.default.max_examples // 4)  # each opens a run
 @given(data=st.data())
 def test_a_damaged_checkpoint_is_passed_over(original_run, sound, data):
     with tempfile.TemporaryDirectory() as home:
