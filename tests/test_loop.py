@@ -244,6 +244,8 @@ def test_another_config_is_refused_by_key(tiny_config, tmp_path):
         ({"loss.distillation": "other"}, "released"),
         ({"loss.distillation_teacher": "other"}, "first"),
         ({"model.reinit.threshold": 3.0}, "reinit.threshold=3.0: must be between 0 and 2"),
+        ({"data.data_dir": "a\0b"}, "has characters that no path can have"),
+        ({"model.backbone.weights": "\ud800"}, "has characters that no path can have"),
         ({"evaluation.masks": "other"}, "aggregator"),
         ({"evaluation.split": "other"}, "other"),
     ],

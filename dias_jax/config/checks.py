@@ -1,6 +1,7 @@
 """Questions asked of a config before anything is compiled; the bounds stand beside each key."""
 
 import math
+import os
 
 from dias_jax.config.defaults import KEYS, flatten
 from dias_jax.errors import UserError
@@ -36,10 +37,20 @@ def check_type(name, value, default):
     allowed = (float, int) if type(default) is float else (type(default),)
     if type(value) not in allowed:
         raise UserError(f"config.{name}={value!r}: must be a {type(default).__name__}")
+    if isinstance(value, str) and not can_be_path(value):
+        raise UserError(f"config.{name}={value!r}: has characters that no path can have")
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"config.{name}={value}: must be a finite number")
     if isinstance(value, int) and value > MOST:
         raise UserError(f"config.{name}={value}: must be at most {MOST}")
+
+
+def can_be_path(text):
+    """Whether a file could be called so."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # half of a pair of code units, as JSON can hold it
+        return False
 
 
 def check_value(name, value, key):
