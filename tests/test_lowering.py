@@ -10,6 +10,7 @@ from jax import export
 
 from dias_jax.config.defaults import get_config
 from dias_jax.losses import dias_objective
+from dias_jax.models import layers
 from dias_jax.models.build import build
 from dias_jax.models.inputs import initialize
 from dias_jax.runs.state import TrainState
@@ -68,6 +69,14 @@ def test_the_tiny_step_is_lowered(make_config):
     exported = lower(make_config(), "tpu", "cuda")
     assert exported.platforms == ("tpu", "cuda")
     assert "stablehlo." in exported.mlir_module()
+
+
+def test_attention_is_lowered_for_the_platform_that_is_asked_for():
+    tokens = jnp.zeros((2, 5, 8))
+    attention = jax.jit(functools.partial(layers.attend, heads=4))
+    for platform, num_products in [("cpu", 8), ("tpu", 2), ("cuda", 2)]:
+        text = attention.trace(tokens, tokens, tokens).lower(lowering_platforms=(platform,))
+        assert text.compiler_ir("hlo").as_hlo_text().count(" dot(") == num_products
 
 
 @pytest.mark.slow

@@ -125,8 +125,16 @@ def attend(query, key, value, heads):
 
     query (B, N, C), key and value (B, M, C) -> (B, N, C) in the value's dtype.
     """
-    # XLA for CPUs needs half the time for one head after the other.
-    groups = heads if jax.default_backend() == "cpu" else 1
+    in_groups = functools.partial(attend_in_groups, heads)
+    return jax.lax.platform_dependent(
+        *(query, key, value),
+        cpu=functools.partial(in_groups, heads),  # XLA for CPUs needs half the time for this
+        default=functools.partial(in_groups, 1),
+    )
+
+
+def attend_in_groups(heads, groups, query, key, value):
+    """`attend`, one group of heads after the other."""
     outputs = []
     for parts in zip(*(jnp.split(x, groups, -1) for x in (query, key, value)), strict=True):
         q, k, v = (split_heads(part, heads // groups) for part in parts)
