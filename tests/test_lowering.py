@@ -9,57 +9,16 @@ import pytest
 from jax import export
 
 from dias_jax.config.defaults import get_config
-from dias_jax.losses import dias_objective
+from dias_jax.errors import UserError
 from dias_jax.models import layers
-from dias_jax.models.build import build
-from dias_jax.models.inputs import initialize
-from dias_jax.runs.state import TrainState
-from dias_jax.steps.training import train_step
-from dias_jax.tasks.discovery import discovery_loss, objective_options
-from dias_jax.tasks.video import VideoDiscovery
-from dias_jax.training.optimizer import build_optimizer
+from experiments.benchmarks import ahead
+from experiments.benchmarks.compiled_text import summarize
 from tests.tiny import make_tiny_config, make_tiny_video_config
-
-
-def loss_of(config, model):
-    """The loss of an image config without its data, or of a drawn video config."""
-    if config.model.kind == "video":
-        return VideoDiscovery(config).loss_fn
-    objective = functools.partial(dias_objective, **objective_options(config))
-    return functools.partial(discovery_loss, model=model, objective=objective)
-
-
-def step_and_shapes(config):
-    """`train_step` of a config and the shapes of its arguments; no array is made."""
-    model, optimizer = build(config.model), build_optimizer(config)
-    step = functools.partial(
-        train_step,
-        loss_fn=loss_of(config, model),
-        optimizer=optimizer,
-        accumulation=config.accumulation,
-    )
-
-    def arguments():
-        key = jax.random.key(config.seed)
-        variables = initialize(model, key, image_size=config.data.image_size)
-        state = TrainState(
-            step=jnp.int32(0), optimizer_state=optimizer.init(variables["params"]), **variables
-        )
-        side, size = config.data.image_size, config.batch_size
-        frames = (config.data.clip_frames,) if config.model.kind == "video" else ()
-        batch = {
-            "image": jnp.zeros((size, *frames, side, side, 3), jnp.uint8),
-            "index": jnp.zeros(size, jnp.int32),
-            "replaced": jnp.zeros(size, bool),
-        }
-        return state, batch, key
-
-    return step, jax.eval_shape(arguments)
 
 
 def lower(config, *platforms):
     """The step of `config` as exported for these platforms."""
-    step, shapes = step_and_shapes(config)
+    step, shapes = ahead.training_of(config)
     compiled = jax.jit(functools.partial(step, axis_name=None), donate_argnums=0)
     return export.export(compiled, platforms=platforms)(*shapes)
 
@@ -89,15 +48,21 @@ def test_the_published_step_of_coco_is_lowered(platform, dtype):
 
 
 @pytest.mark.slow
-def test_the_tiny_step_is_compiled_for_a_tpu(tiny_config):
+@pytest.mark.parametrize("step_of", [ahead.training_of, ahead.evaluation_of])
+def test_the_tiny_steps_are_compiled_for_tpus(tiny_config, step_of):
     if importlib.util.find_spec("libtpu") is None:
         pytest.skip("libtpu is absent: pip install libtpu compiles for a TPU without one")
-    from jax.experimental import topologies
+    chips, chip = ahead.describe_topology("v5e:2x4")
+    is_training = step_of is ahead.training_of
+    compiled = ahead.compile_ahead(*step_of(tiny_config), chips, split_results=not is_training)
+    program = summarize(compiled.as_text())
+    assert program.cycles > 100_000 and program.collectives["all-reduce"] >= 1
+    assert any("backbone" in module for _, _, module, _ in program.costs)
+    assert any("backward" in module for _, _, module, _ in program.costs) == is_training
+    text = ahead.report(compiled, chip, images=1)
+    assert "bound by: cycles, estimated" in text and "DOES NOT FIT" not in text
 
-    device = topologies.get_topology_desc("v5e:2x2", "tpu").devices[0]
-    step, shapes = step_and_shapes(tiny_config)
-    sharding = jax.sharding.SingleDeviceSharding(device)
-    compiled = jax.jit(
-        functools.partial(step, axis_name=None), in_shardings=sharding, out_shardings=sharding
-    )
-    compiled.lower(*shapes).compile()
+
+def test_a_topology_that_is_not_known_is_named():
+    with pytest.raises(UserError, match="--topology=v2:2x2: known are v5e, v5p"):
+        ahead.describe_topology("v2:2x2")

@@ -1,0 +1,220 @@
+"""What a step costs on TPUs that one does not have: compiled ahead of time for them.
+
+python -m dias_jax.experiments.benchmarks.ahead --config=coco --topology=v5e:2x4 \
+  [--images=32] [--step=training] [--config.model.dtype=bfloat16] [--text=FILE]
+
+Needs libtpu (the extra `tpu`) on any x86 machine, no TPU and no data; minutes on two cores. Cycles
+are the compiler's own estimate, added up over all instructions; bytes are those of arrays that lie
+in HBM, without the padding of tiles. How long it really takes only a TPU tells.
+"""
+
+import functools
+import os
+import pathlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from jax.sharding import Mesh, PartitionSpec
+from tabulate import tabulate
+
+from dias_jax import devices
+from dias_jax.cli import require, run
+from dias_jax.config.checks import check_config
+from dias_jax.config.experiments import define_config_flag
+from dias_jax.errors import UserError, reason
+from dias_jax.losses import dias_objective
+from dias_jax.models.build import build
+from dias_jax.models.inputs import initialize
+from dias_jax.runs.state import TrainState
+from dias_jax.steps.evaluation import eval_step
+from dias_jax.steps.training import train_step
+from dias_jax.tasks.discovery import discovery_loss, objective_options
+from dias_jax.tasks.video import VideoDiscovery
+from dias_jax.training.optimizer import build_optimizer
+from experiments.benchmarks.compiled_text import summarize
+
+STEPS = ("training", "evaluation")
+NUM_MASKS = 64  # of the truth in evaluation, about as many as in COCO
+# libtpu would look for the TPU that this machine is part of, and be alone with it.
+LIBTPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+MOST_EXPENSIVE = 20  # rows of the second table
+COLUMNS = ("% of cycles", "an image", "instructions", "kind", "module")
+
+TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x4", "TPUs: v5e:2x4 ... v5e:16x16, v5p:2x2x1 ...")
+IMAGES = flags.DEFINE_integer("images", None, "images (or clips) a chip; default: the config's", 1)
+STEP = flags.DEFINE_enum("step", "training", STEPS, "what is compiled")
+TEXT = flags.DEFINE_string("text", None, "a file for the compiled text, to be read")
+
+
+class Chip(NamedTuple):
+    """What a TPU can do, as its maker tells."""
+
+    flops: float  # a second, in bfloat16
+    bandwidth: float  # bytes a second of HBM
+    memory: float  # bytes of HBM
+    clock: float  # cycles a second: `flops` over what the matrix units do in a cycle
+
+
+CHIPS = {
+    "v5e": Chip(197e12, 819e9, 16e9, 197e12 / (4 * 2 * 128**2)),
+    "v5p": Chip(459e12, 2765e9, 95e9, 459e12 / (8 * 2 * 128**2)),
+}
+
+
+def loss_of(config, model):
+    """The loss of an image config without its data, or of a drawn video config."""
+    if config.model.kind == "video":
+        return VideoDiscovery(config).loss_fn
+    objective = functools.partial(dias_objective, **objective_options(config))
+    return functools.partial(discovery_loss, model=model, objective=objective)
+
+
+def shapes_of(config, model, optimizer):
+    """The shapes of a training step's arguments, (TrainState, batch, key); no array is made."""
+
+    def arguments():
+        key = jax.random.key(config.seed)
+        variables = initialize(model, key, image_size=config.data.image_size)
+        state = TrainState(
+            step=jnp.int32(0), optimizer_state=optimizer.init(variables["params"]), **variables
+        )
+        side, size = config.data.image_size, config.batch_size
+        frames = (config.data.clip_frames,) if config.model.kind == "video" else ()
+        batch = {
+            "image": jnp.zeros((size, *frames, side, side, 3), jnp.uint8),
+            "index": jnp.zeros(size, jnp.int32),
+            "replaced": jnp.zeros(size, bool),
+        }
+        return state, batch, key
+
+    return jax.eval_shape(arguments)
+
+
+def training_of(config):
+    """`train_step` of a config, and the shapes of its arguments."""
+    model, optimizer = build(config.model), build_optimizer(config)
+    step = functools.partial(
+        train_step,
+        loss_fn=loss_of(config, model),
+        optimizer=optimizer,
+        accumulation=config.accumulation,
+    )
+    return step, shapes_of(config, model, optimizer)
+
+
+def evaluation_of(config):
+    """`eval_step` of an image config, and the shapes of its arguments."""
+    if config.model.kind == "video":
+        raise UserError("--step=evaluation: of image models only")
+    model = build(config.model)
+    state, batch, key = shapes_of(config, model, build_optimizer(config))
+    batch["mask"] = jax.ShapeDtypeStruct(batch["image"].shape[:-1], jnp.uint8)
+    batch["valid"] = batch.pop("replaced")
+    step = functools.partial(eval_step, model=model, num_masks=NUM_MASKS)
+    return step, (state.variables, batch, key)
+
+
+def describe_topology(name):
+    """The devices of a topology like v5e:2x4, and the Chip that they are."""
+    for variable, value in LIBTPU.items():
+        os.environ.setdefault(variable, value)
+    kind = name.split(":")[0]
+    if kind not in CHIPS:
+        raise UserError(f"--topology={name}: known are {', '.join(CHIPS)}, as in v5e:2x4")
+    from jax.experimental import topologies
+
+    try:
+        return topologies.get_topology_desc(name, "tpu").devices, CHIPS[kind]
+    except Exception as error:  # as many kinds as there are reasons
+        raise UserError(
+            f"--topology={name}: libtpu does not describe it ({reason(error)}): install the extra "
+            "tpu, or name one that exists"
+        ) from error
+
+
+def compile_ahead(step, shapes, chips, split_results=False):
+    """Compile `step(state, batch, rng, *, axis_name)` for chips that need not be there.
+
+    As `dias_jax.devices.compile_step` spreads it: the batch is split, all else is everywhere.
+    """
+    everywhere, split = PartitionSpec(), PartitionSpec(devices.AXIS)
+    parallel = jax.shard_map(
+        functools.partial(step, axis_name=devices.AXIS),
+        mesh=Mesh(np.array(chips), (devices.AXIS,)),
+        in_specs=(everywhere, split, everywhere),
+        out_specs=(everywhere, split if split_results else everywhere),
+        check_vma=False,
+    )
+    donated = () if split_results else (0,)
+    return jax.jit(parallel, donate_argnums=donated).lower(*shapes).compile()
+
+
+def table(compiled, program, chip, images):
+    """Rows (what, number, unit, images a second that it allows) of a step of `images` a chip."""
+    flops = compiled.cost_analysis()["flops"] / images
+    memory = compiled.memory_analysis()
+    peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    peak += memory.generated_code_size_in_bytes - memory.alias_size_in_bytes
+    cycles, moved = program.cycles / images, program.hbm_bytes / images
+    names = ", ".join(f"{n} {kind}" for kind, n in program.collectives.items()) or "no collective"
+    return [
+        ["arithmetic", flops / 1e9, "GFLOP an image", chip.flops / flops],
+        ["cycles, estimated", cycles / 1e3, "thousand an image", chip.clock / cycles],
+        ["HBM traffic", moved / 1e6, "MB an image", chip.bandwidth / moved if moved else None],
+        ["peak memory", peak / 1e9, f"GB a chip, of {chip.memory / 1e9:.0f}", None],
+        ["collectives", program.collective_bytes / 1e6, f"MB a step, {names}", None],
+    ]
+
+
+def report(compiled, chip, images):
+    """Both tables and what bounds the step, as text."""
+    program = summarize(compiled.as_text())
+    rows = table(compiled, program, chip, images)
+    slowest = min((row for row in rows if row[3]), key=lambda row: row[3])
+    costs = [
+        [f"{100 * cycles / program.cycles:.1f}", cycles / images, count, kind, module]
+        for cycles, count, module, kind in program.costs[:MOST_EXPENSIVE]
+    ]
+    lines = [
+        tabulate(rows, ["", "", "", "images/s a chip, at most"], floatfmt=",.2f"),
+        f"bound by: {slowest[0]}",
+        tabulate(costs, COLUMNS, floatfmt=",.0f", disable_numparse=[0]),
+    ]
+    if rows[3][1] * 1e9 > chip.memory:
+        lines.insert(1, "DOES NOT FIT: give a smaller --images, or a larger --config.accumulation")
+    if program.unknown_loops:
+        lines.append(f"{program.unknown_loops} loop(s) of unknown length, counted once")
+    return "\n\n".join(lines)
+
+
+def main(arguments):
+    """Compile the step and print what is known of it."""
+    require("config")
+    config = flags.FLAGS.config
+    chips, chip = describe_topology(TOPOLOGY.value)
+    config.model.backbone.weights = "random"  # their values make no difference
+    config.batch_size = (IMAGES.value or -(-config.batch_size // len(chips))) * len(chips)
+    check_config(config)
+    is_training = STEP.value == "training"
+    step, shapes = (training_of if is_training else evaluation_of)(config)
+    compiled = compile_ahead(step, shapes, chips, split_results=not is_training)
+    if TEXT.value:
+        pathlib.Path(TEXT.value).write_text(compiled.as_text())
+    images = config.batch_size // len(chips)
+    print(
+        f"{STEP.value} step in {config.model.dtype}, {images} images on each of {len(chips)} chips "
+        f"({TOPOLOGY.value})\n"
+    )
+    print(report(compiled, chip, images))
+
+
+if __name__ == "__main__":
+    run(main, define_config_flag)
