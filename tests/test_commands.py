@@ -24,6 +24,7 @@ COMMANDS = (
     "experiments.studies.features",
     "experiments.studies.gradients",
     "experiments.benchmarks.reduction_cost",
+    "experiments.benchmarks.ahead",
     "experiments.benchmarks.data_speed",
     "dias_jax.demo",
     "experiments.tools.ship",

@@ -34,7 +34,8 @@ from dias_jax.steps.training import train_step
 from dias_jax.tasks.discovery import discovery_loss, objective_options
 from dias_jax.tasks.video import VideoDiscovery
 from dias_jax.training.optimizer import build_optimizer
-from experiments.benchmarks.compiled_text import summarize
+
+from .compiled_text import summarize
 
 STEPS = ("training", "evaluation")
 NUM_MASKS = 64  # of the truth in evaluation, about as many as in COCO
