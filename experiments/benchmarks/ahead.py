@@ -158,12 +158,16 @@ def compile_ahead(step, shapes, chips, split_results=False):
     return jax.jit(parallel, donate_argnums=donated).lower(*shapes).compile()
 
 
+def peak_memory(compiled):
+    """Bytes that a chip needs at most: arguments, results, temporary arrays and the program."""
+    memory = compiled.memory_analysis()
+    arrays = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    return arrays + memory.generated_code_size_in_bytes - memory.alias_size_in_bytes
+
+
 def table(compiled, program, chip, images):
     """Rows (what, number, unit, images a second that it allows) of a step of `images` a chip."""
-    flops = compiled.cost_analysis()["flops"] / images
-    memory = compiled.memory_analysis()
-    peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    peak += memory.generated_code_size_in_bytes - memory.alias_size_in_bytes
+    flops, peak = compiled.cost_analysis()["flops"] / images, peak_memory(compiled)
     cycles, moved = program.cycles / images, program.hbm_bytes / images
     names = ", ".join(f"{n} {kind}" for kind, n in program.collectives.items()) or "no collective"
     return [
@@ -189,7 +193,7 @@ def report(compiled, chip, images):
         f"bound by: {slowest[0]}",
         tabulate(costs, COLUMNS, floatfmt=",.0f", disable_numparse=[0]),
     ]
-    if rows[3][1] * 1e9 > chip.memory:
+    if peak_memory(compiled) > chip.memory:
         lines.insert(1, "DOES NOT FIT: give a smaller --images, or a larger --config.accumulation")
     if program.unknown_loops:
         lines.append(f"{program.unknown_loops} loop(s) of unknown length, counted once")

@@ -133,9 +133,7 @@ def compare(disturbed, alone):
 def main():
     """Print what was done to each run, and whether anything came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--kills", type=int, default=200, help="of all runs together, or a few more"
-    )
+    parser.add_argument("--kills", type=int, default=200, help="of all runs together")
     parser.add_argument("--hosts", type=int, default=4)
     parser.add_argument("--steps", type=int, default=150, help="of each run")
     parser.add_argument("--seed", type=int, default=0, help="of what is done, and when")
@@ -147,8 +145,8 @@ def main():
     print(f"left alone: {run_to_the_end(out / 'alone', flags, 0, options.hosts)}", flush=True)
     while total["kills"] < options.kills:
         disturbed, runs = out / f"disturbed_{runs}", runs + 1
-        seed = options.seed + runs
-        counts = run_to_the_end(disturbed, flags, options.kills, options.hosts, seed)
+        left, seed = options.kills - total["kills"], options.seed + runs
+        counts = run_to_the_end(disturbed, flags, left, options.hosts, seed)
         compare(disturbed, out / "alone")
         slowest = max(slowest, counts.pop("slowest"))
         total.update(counts)

@@ -26,13 +26,13 @@ def free_port():
 class Run:
     """`dias_jax.train` in so many processes, started at once; see `processes`."""
 
-    def __init__(self, workdir, flags, hosts=1, devices=1, environment=None, **options):
+    def __init__(self, workdir, flags, hosts=1, devices=1):
         self.workdir = pathlib.Path(workdir)
         command = [sys.executable, "-m", "dias_jax.train", *flags, f"--workdir={workdir}"]
         self.started = time.time()
         together = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_hosts={hosts}"]
         together.append("--join_timeout=60")
-        variables = {
+        environment = os.environ | {
             "JAX_PLATFORMS": "cpu",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # they compile for longer than they run
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
@@ -46,10 +46,9 @@ class Run:
                     subprocess.Popen(
                         [*command, *more],
                         cwd=REPOSITORY,
-                        env=os.environ | variables | (environment or {}),
+                        env=environment,
                         stdout=file,
                         stderr=file,
-                        **options,
                     )
                 )
 
