@@ -25,7 +25,7 @@ def get_config(variant=""):
     config.model.update(num_slots=16, slot_width=64, token_stride=3)
     config.model.reinit.threshold = 0.1
     config.model.backbone.update(name="patch_colours", width=96, weights="", input_scale=1.0)
-    config.model.backbone.patch_size = 4
+    config.model.backbone.update(patch_size=4, connected=True)  # things may share a hue
     config.model.decoder.update(num_tokens=576, num_layers=2, heads=4, fixed_visible=5)
     config.loss.distillation_weight = 0.02
     config.optimizer.learning_rate = 3e-3

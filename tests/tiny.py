@@ -16,7 +16,7 @@ TINY = {
     "model.backbone.input_scale": 1.0,
     "model.backbone.width": 16,
     "model.decoder.num_tokens": 16,
-    "model.decoder.num_layers": 2,
+    "model.decoder.num_layers": 1,
     "model.decoder.fixed_visible": 4,
     "optimizer.learning_rate": 1e-3,
     "optimizer.warmup_fraction": 0.4,

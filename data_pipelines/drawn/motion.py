@@ -7,7 +7,8 @@ keeps what it promises: something is seen in every frame, and every role is play
   late          in half of the videos: an object that enters after the first frame
   returning     in half of the videos: an object that leaves and comes back
   wandering     the others; some of them rest
-In half of the videos the camera pans and zooms.
+In half of the videos the camera pans and zooms. In half of them all things are "alike": they share
+a hue, which says nothing of who is who then.
 """
 
 import cmath
@@ -22,7 +23,7 @@ from data_pipelines.drawn.painting import place
 NUM_FRAMES = 16
 MIN_OBJECTS = 3
 MAX_OBJECTS = 6
-EVENTS = ("camera", "twins", "late", "returning")
+EVENTS = ("camera", "twins", "late", "returning", "alike")
 
 _TIMES = np.arange(NUM_FRAMES)
 _MIDDLE = (NUM_FRAMES - 1) / 2  # when the camera sees the world as it is
@@ -134,7 +135,7 @@ def _plays(actor, areas):
 def _hiding(random):
     """Two actors; front has the middle of the image, back passes behind it."""
     form, style = _SOLID[int(random.integers(len(_SOLID)))]
-    radius, small = random.uniform(0.22, 0.27), random.uniform(0.06, 0.09)
+    radius, small = random.uniform(0.23, 0.27), random.uniform(0.08, 0.1)
     num_hidden = int(random.integers(2, 4))
     # So chosen that the object is hidden in whole frames: an odd number around a whole time.
     time = int(random.integers(5, 10)) + (0 if num_hidden % 2 else 0.5)
@@ -149,7 +150,7 @@ def _hiding(random):
 def _twins(random):
     """Two actors, alike but for their paths, which cross in the image."""
     time, meeting = random.uniform(5, 10), _point(random, 0.3)
-    radius = random.uniform(0.1, 0.14)
+    radius = random.uniform(0.12, 0.16)
     ahead = _direction(random)
     other = ahead * cmath.exp(1j * math.pi * random.uniform(0.6, 1.4))
     beside = meeting + 0.5 * radius * _direction(random)
@@ -161,7 +162,7 @@ def _twins(random):
 
 def _late(random):
     """An actor that is about to cross an edge of the image some frames after the first."""
-    radius = random.uniform(0.1, 0.15)
+    radius = random.uniform(0.12, 0.17)
     start = complex(-_OUTER_RADIUS * radius, random.uniform(0.2, 0.8))
     ahead = cmath.exp(1j * random.uniform(-0.4, 0.4))
     return _from_a_side(random, "late", radius, start, random.uniform(3, 6), ahead)
@@ -171,7 +172,7 @@ def _returning(random):
     """An actor that turns back outside the image in the middle of the video."""
     start, time = complex(-_MARGIN, random.uniform(0.2, 0.8)), random.uniform(6.5, 8.5)
     ahead = 2 * cmath.exp(1j * random.uniform(-0.3, 0.3))
-    return _from_a_side(random, "returning", random.uniform(0.08, 0.12), start, time, ahead)
+    return _from_a_side(random, "returning", random.uniform(0.11, 0.15), start, time, ahead)
 
 
 def _from_a_side(random, role, radius, start, time, ahead):
@@ -185,7 +186,7 @@ def _from_a_side(random, role, radius, start, time, ahead):
 def _wandering(random):
     speed = 0 if random.random() < 0.25 else random.uniform(0.02, 0.06)
     path = _arc(random, _point(random, 0.1), _MIDDLE, speed)
-    return _actor(random, "wandering", path, random.uniform(0.1, 0.2))
+    return _actor(random, "wandering", path, random.uniform(0.12, 0.2))
 
 
 def _actor(random, role, path, radius):

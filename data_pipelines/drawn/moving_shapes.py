@@ -90,7 +90,7 @@ class _Scene:
 
     def __init__(self, random, script, size):
         self.script, self.size = script, size
-        hues = (random.random() + spread(random, 1 + len(script.actors))) % 1.0
+        hues = _draw_hues(random, len(script.actors), script.events["alike"])
         self.light_angle = random.uniform(0, 2 * math.pi)
         surfaces = [
             self._object_surface(random, actor, hue)
@@ -118,7 +118,7 @@ class _Scene:
         placed, mask = motion.draw_masks(self.script, time, self.size)
         painting = Painting(self.size)
         for item, (pattern, shades) in zip(placed, self.surfaces, strict=True):
-            if item.visible.size:
+            if item.visible.any():
                 drawn = self._on_object(pattern, item)
                 painting.add(item, textures.lit_object(item, drawn, shades, self.light_angle))
         ground = textures.lit_ground(self._on_ground(time), self.ground_shades, self.light_angle)
@@ -141,6 +141,12 @@ class _Scene:
         scale = 1 / camera.zoom[time]
         corner = camera.centre[time] - (0.5 + 0.5j) * (1 + scale)
         return _resample(self.ground, side / self.size * scale, side * corner, (self.size,) * 2)
+
+
+def _draw_hues(random, count, alike):
+    """Of the ground and of `count` actors, which share one if they are alike."""
+    hues = (random.random() + spread(random, 2 if alike else 1 + count)) % 1.0
+    return [hues[0], *[hues[1]] * count] if alike else hues
 
 
 def _resample(pattern, turn, corner, shape):

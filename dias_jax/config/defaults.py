@@ -79,6 +79,9 @@ KEYS = {
     "model.backbone.position_grid": Key(37, "side of the stored grid; not of patch_colours", 1),
     "model.backbone.width": Key(32, "C; like the others below not of dinov2_*", at_least=1),
     "model.backbone.patch_size": Key(8, "pixels", at_least=1),
+    "model.backbone.connected": Key(
+        False, "regions of one colour, of patch_colours only: connected ones, or near ones"
+    ),
     "model.backbone.depth": Key(12, "blocks; of vision_transformer only, as those below", 1),
     "model.backbone.heads": Key(4, "of its attention", at_least=1),
     "model.backbone.num_registers": Key(4, "tokens without a place in the image", at_least=0),

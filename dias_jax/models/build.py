@@ -52,7 +52,8 @@ def build_backbone(config):
     """The frozen backbone of config.model.backbone."""
     dtype = choose(DTYPES, config.dtype, "model.dtype")
     if config.backbone.name == "patch_colours":
-        return PatchColours(config.backbone.width, config.backbone.patch_size)
+        sizes = config.backbone.width, config.backbone.patch_size
+        return PatchColours(*sizes, connected=config.backbone.connected)
     width, depth, heads, num_registers, patch_size = backbone_sizes(config.backbone)
     if heads < 1 or width % heads:
         raise UserError(f"config.model.backbone.heads={heads} does not divide the width {width}")

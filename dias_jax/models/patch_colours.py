@@ -54,6 +54,9 @@ class PatchColours(nn.Module):
     regions would let slots cut the image into fixed parts. Half of the colour stays the patch's
     own, as the residual stream of a trained transformer keeps what is seen at its place. Nothing
     is learnt and nothing is stored: the frequencies come from fixed keys.
+
+    A region is what is near and of one colour, or, if `connected`, what can be reached by many
+    small steps between cells of one colour: two things of one colour are two regions then.
     """
 
     width: int = 32  # C
@@ -65,6 +68,10 @@ class PatchColours(nn.Module):
     reach: float = 0.4  # sides of the image, deviation of the neighbourhood
     sharpness: float = 40.0  # of the weights, per unit of cosine similarity
     own_share: float = 0.5  # of a patch's colour that is not smoothed
+    connected: bool = False  # regions; then these count instead of rounds, reach, sharpness
+    doublings: int = 10  # of the walk's one step
+    step: float = 0.72  # cells, deviation of a step
+    step_sharpness: float = 80.0
 
     @property
     def num_colours(self):
@@ -78,8 +85,11 @@ class PatchColours(nn.Module):
             raise UserError(f"patch_colours needs an even number of patches a side, not {h}x{w}")
         places = patch_centres(h, w)
         cells, cell_places = pool(patches, h, w), pool(places[None], h, w)[0]
-        for _ in range(self.rounds):
-            cells = self.attend(cells, cell_places, cells, cell_places)
+        if self.connected:
+            cells = self.walk(cells, cell_places)
+        else:
+            for _ in range(self.rounds):
+                cells = self.attend(cells, cell_places, cells, cell_places)
         smooth = self.attend(patches, places, cells, cell_places)
         own = self.own_share * (jnp.arange(self.width) < self.num_colours)
         features = own * patches + (1 - own) * smooth
@@ -98,14 +108,28 @@ class PatchColours(nn.Module):
         where = jnp.broadcast_to(self.position_scale * where, (batch, *where.shape))
         return jnp.concatenate([colours, where], -1), (h, w)
 
+    def walk(self, cells, places):
+        """Averages over where 2^doublings steps among the cells lead: (B, M, C) -> (B, M, C)."""
+        weights = self.weigh(cells, places, cells, places)
+        for _ in range(self.doublings):  # exactly, or the weights' sums would drift
+            weights = jnp.matmul(weights, weights, precision=jax.lax.Precision.HIGHEST)
+        return weights @ cells
+
     def attend(self, patches, places, cells, cell_places):
         """Averages of nearby cells of similar colour: (B, N, C), (B, M, C) -> (B, N, C)."""
+        weights = self.weigh(patches, places, cells, cell_places)
+        return jnp.einsum("bnm,bmc->bnc", weights, cells)
+
+    def weigh(self, patches, places, cells, cell_places):
+        """How much each patch takes from each cell: (B, N, C), (B, M, C) -> (B, N, M)."""
+        reach, sharpness = self.reach, self.sharpness
+        if self.connected:
+            reach, sharpness = self.step / cells.shape[1] ** 0.5, self.step_sharpness
         query, key = self.colour_direction(patches), self.colour_direction(cells)
         similarity = jnp.einsum("bnc,bmc->bnm", query, key) - 1
         distance = jnp.square(places[:, None] - cell_places).sum(-1)  # (N, M)
-        nearby = -distance / (2 * self.reach**2)
-        weights = nn.softmax(self.sharpness * similarity + nearby, axis=-1)
-        return jnp.einsum("bnm,bmc->bnc", weights, cells)
+        nearby = -distance / (2 * reach**2)
+        return nn.softmax(sharpness * similarity + nearby, axis=-1)
 
     def colour_direction(self, features):
         """The colour part at unit length: (B, N, C) -> (B, N, colours)."""

@@ -62,6 +62,8 @@ METRICS = {
     "switches/no_twins": "without twins",
     "recovery": "recovery",
     "coverage": "coverage",
+    "mbo/alike": "mBO, alike",
+    "mbo/no_alike": "mBO, not alike",
 }
 
 

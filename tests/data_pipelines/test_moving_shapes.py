@@ -150,6 +150,24 @@ def test_what_is_hidden_leaves_no_trace_on_what_hides_it():
             np.testing.assert_array_equal(alone[covers], frames[time][0][covers])
 
 
+def test_things_that_are_alike_share_a_hue(videos):
+    def hue(image, mask, number):
+        red, green, blue = image[mask == number].mean(0) / 255
+        return np.arctan2(3**0.5 * (green - blue), 2 * red - green - blue) / (2 * np.pi)
+
+    spreads = {True: [], False: []}
+    for script, video in videos:
+        masks = [(image, mask) for image, mask in zip(video.image, video.mask)]
+        hues = [
+            hue(image, mask, number)
+            for number in range(2, 2 + len(script.actors))
+            for image, mask in masks
+            if (mask == number).sum() > 40
+        ]
+        spreads[script.events["alike"]].append(1 - np.abs(np.exp(2j * np.pi * np.array(hues)).mean()))
+    assert max(spreads[True]) < 0.05 < 0.3 < min(spreads[False])
+
+
 def test_twins_differ_by_their_paths_alone():
     count = 0
     for index in range(20):

@@ -42,6 +42,24 @@ def test_equal_colours_far_apart_differ_by_position():
     assert np.abs(features[3, 3] - features[8, 8])[-12:].max() > 0.1
 
 
+def bars(bridged):
+    """Two red bars on grey ground, with a red bridge between them or without, 96 x 96 pixels."""
+    image = np.zeros((96, 96, 3), np.float32)
+    image[:, 16:32] = image[:, 64:80] = (2, -1, -1)
+    if bridged:
+        image[32:64, 16:80] = (2, -1, -1)
+    return jnp.asarray(image)[None]
+
+
+def test_connected_regions_of_one_colour_are_one_and_others_are_not():
+    module = PatchColours(patch_size=4, connected=True)
+    positions = [np.asarray(module.apply({}, bars(b)))[0, 12, [6, 18], -12:] for b in (0, 1)]
+    apart, together = (np.abs(left - right).max() for left, right in positions)
+    assert together < 0.1 * apart
+    ground = np.asarray(module.apply({}, two_squares()))[0, :3, :, -12:]
+    assert ground.std((0, 1)).max() < 0.02
+
+
 @pytest.mark.parametrize("size", [95, 100])
 def test_other_sizes_are_refused(size):
     with pytest.raises(UserError, match="patch of 8"):
