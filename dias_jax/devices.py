@@ -8,6 +8,7 @@ import pathlib
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dias_jax.errors import UserError
 
@@ -61,17 +62,16 @@ def axis_name():
 
 
 def compile_step(step, donate=False, split_results=False):
-    """Compile `step(state, batch, rng, *, axis_name)` for all devices.
+    """Compile `step(state, batch, rng, *, axis_name)` for all devices, and batches as `spread`.
 
-    One device: jit. Several: pmap over `AXIS`; state and key are replicated, the batch is split
-    along its first axis. The first result is replicated, and so is the second, unless
-    `split_results`: then it is split like the batch (see `to_host`). `donate`: the state's
-    buffers are reused.
+    One device: jit. Several: pmap over `AXIS`; state and key are replicated, the batch is split.
+    The first result is replicated, and so is the second, unless `split_results`: then it is split
+    like the batch (see `to_host`). `donate`: the state's buffers are reused.
     """
     donated = (0,) if donate else ()
     if jax.device_count() == 1:
         return jax.jit(functools.partial(step, axis_name=None), donate_argnums=donated)
-    parallel = jax.pmap(
+    return jax.pmap(
         functools.partial(step, axis_name=AXIS),
         axis_name=AXIS,
         in_axes=(None, 0, None),
@@ -79,12 +79,17 @@ def compile_step(step, donate=False, split_results=False):
         donate_argnums=donated,
     )
 
-    def run(state, batch, rng):
-        count = jax.local_device_count()  # of arrays without values too
-        parts = jax.tree.map(lambda x: x.reshape(count, len(x) // count, *x.shape[1:]), batch)
-        return parallel(state, parts, rng)
 
-    return run
+def spread(batch, axis=0):
+    """Start copying this host's batch to its devices, each its part of `axis`: -> a tree of arrays.
+
+    On several devices these have the devices as a further, first axis.
+    """
+    if jax.device_count() == 1:
+        return jax.device_put(batch)
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    parts = jax.tree.map(lambda x: np.stack(np.split(x, mesh.size, axis)), batch)
+    return jax.device_put(parts, NamedSharding(mesh, PartitionSpec(AXIS)))
 
 
 def place(state):

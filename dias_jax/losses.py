@@ -13,6 +13,7 @@ MASKED_LOGIT = -1e9  # finite, because the teacher's zero times -inf is not a nu
 TINY = 1e-8  # keeps the logarithm of an attention of exactly zero finite
 
 
+@jax.named_scope("losses")
 def reconstruction_per_sample(output):
     """Mean squared error of the reconstruction over tokens and features: DIASOutput -> (B,).
 
@@ -43,6 +44,7 @@ def distilled_maps(output, teacher="first"):
     return jnp.stack([student, output.final_attention]), output.slot_mask
 
 
+@jax.named_scope("losses")
 def self_distillation_per_sample(attention, form="released", slot_mask=None):
     """Cross-entropy of the first map against the last: -> (B,).
 

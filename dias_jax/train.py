@@ -27,6 +27,7 @@ COORDINATOR = flags.DEFINE_string(
 ALLOW_CHANGE = flags.DEFINE_bool(
     "allow_change", False, "continue with another learning rate, number of steps, loss weight ..."
 )
+TRACE = flags.DEFINE_bool("trace", False, "write a profile of some steps into WORKDIR/trace")
 NUM_HOSTS = flags.DEFINE_integer("num_hosts", None, "number of hosts, unless auto")
 HOST = flags.DEFINE_integer("host", None, "number of this host, from 0, unless auto")
 JOIN_TIMEOUT = flags.DEFINE_integer("join_timeout", 300, "seconds to wait for the other hosts")
@@ -51,7 +52,7 @@ def main(arguments):
     hosts.join(COORDINATOR.value, NUM_HOSTS.value, HOST.value, JOIN_TIMEOUT.value)
     devices.warn_of_unused_gpu()
     with hosts.together(lambda: f"start all again to continue from step {latest_step(workdir)}"):
-        finish(task_of(config), config, workdir, ALLOW_CHANGE.value)
+        finish(task_of(config), config, workdir, ALLOW_CHANGE.value, TRACE.value)
 
 
 if __name__ == "__main__":

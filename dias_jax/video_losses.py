@@ -99,6 +99,7 @@ def box_input(model, batch):
     return first_boxes(boxes, model.initializer.num_slots, batch["image"].shape[-2])
 
 
+@jax.named_scope("losses")
 def slot_contrast(output, temperature=0.1, axis_name=None):
     """A slot is nearer to itself a frame earlier than to all others of the batch: -> scalar.
 
@@ -125,6 +126,7 @@ def slot_contrast(output, temperature=0.1, axis_name=None):
     return mean_over(values, in_use[1:] & in_use[:-1], axis_name)
 
 
+@jax.named_scope("losses")
 def time_similarity(output, temperature=1.0, axis_name=None):
     """Where a token's features go on the next frame, told from this one: -> scalar.
 

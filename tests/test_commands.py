@@ -23,6 +23,7 @@ COMMANDS = (
     "experiments.studies.video",
     "experiments.studies.features",
     "experiments.studies.gradients",
+    "experiments.benchmarks.growth",
     "experiments.benchmarks.reduction_cost",
     "experiments.benchmarks.ahead",
     "experiments.benchmarks.data_speed",

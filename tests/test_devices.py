@@ -30,18 +30,18 @@ def assert_same_metrics(found, expected):
 
 @pytest.mark.slow
 def test_eight_devices_and_two_hosts_equal_one(run_module, tiny_flags, tmp_path):
+    flags = [*tiny_flags, "--config.evaluation.every=6"]
+
     def train(name, *more, devices):
-        run_module(
-            "dias_jax.train", *tiny_flags, f"--workdir={tmp_path / name}", *more, devices=devices
-        )
+        run_module("dias_jax.train", *flags, f"--workdir={tmp_path / name}", *more, devices=devices)
         return metrics_of(tmp_path / name)
 
-    one = train("one", devices=1)
-    assert_same_metrics(train("eight", devices=8), one)
+    one, together = train("one", devices=1), "--config.steps_per_call=2"
+    assert_same_metrics(train("eight", together, devices=8), one)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    hosts = [f"--coordinator=127.0.0.1:{port}", "--num_hosts=2"]
+    hosts = [together, f"--coordinator=127.0.0.1:{port}", "--num_hosts=2"]
     with concurrent.futures.ThreadPoolExecutor() as pool:
         runs = [
             pool.submit(train, "hosts", *hosts, f"--host={host}", devices=2) for host in range(2)

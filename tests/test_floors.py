@@ -18,7 +18,7 @@ FLOORS = [
         *("dias_jax.cli", "dias_jax.config", "dias_jax.devices", "dias_jax.hosts"),
         "dias_jax.video_metrics",
     ],
-    ["dias_jax.models.*", "data_pipelines"],
+    ["dias_jax.models.*", "data_pipelines", "dias_jax.feeding"],
     ["dias_jax.pretrained", "dias_jax.segmentation", "dias_jax.slot_statistics"],
     ["dias_jax.losses"],
     ["dias_jax.video_losses"],

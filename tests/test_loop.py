@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 
 import chex
 import jax
@@ -18,21 +17,11 @@ from dias_jax.runs.lock import only_run_in
 from dias_jax.runs.trained_model import open_run
 from dias_jax.tasks.discovery import Discovery
 from dias_jax.training import loop
+from tests.faults.kill import differences
+from tests.faults.processes import final_state
+from tests.interruption import interrupt_at
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
-def interrupt_at(monkeypatch, number):
-    """Make the data pipeline raise SIGTERM with its `number`-th batch."""
-    original = pipeline.train_batches
-
-    def batches(*arguments, **options):
-        for count, batch in enumerate(original(*arguments, **options), 1):
-            if count == number:
-                signal.raise_signal(signal.SIGTERM)
-            yield batch
-
-    monkeypatch.setattr(pipeline, "train_batches", batches)
 
 
 def train(config, workdir):
@@ -98,6 +87,37 @@ def test_interrupted_and_continued_equals_uninterrupted(tiny_config, tmp_path, m
     )
     chex.assert_trees_all_equal(whole, parts)
     assert metrics_of(tmp_path / "parts")[-1] == metrics_of(tmp_path / "whole")[-1]
+
+
+def test_several_steps_in_a_call_are_the_same_steps(tiny_config, tmp_path, monkeypatch, caplog):
+    tiny_config.log_every = 3
+    fifth = list(zip(range(5), pipeline.train_batches(tiny_config.data, 8, 42)))[4][1]
+    poison(monkeypatch, 5)
+    train(tiny_config, tmp_path / "one")
+    tiny_config.steps_per_call = 3
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 1)
+        assert train(tiny_config, tmp_path / "three")[:2] == (loop.STOPPED, 3)
+    counted = chex.assert_max_traces(loop.train_steps, n=1)
+    monkeypatch.setattr(loop, "train_steps", counted)
+    train(tiny_config, tmp_path / "three")
+    assert metrics_of(tmp_path / "three") == metrics_of(tmp_path / "one")
+    assert not differences(*(final_state(tmp_path / name) for name in ("one", "three")))
+    skipped = [message for message in caplog.messages if "step 5 was skipped" in message]
+    assert len(skipped) == 2 and all(str(fifth["index"].tolist()) in line for line in skipped)
+
+
+@pytest.mark.parametrize(
+    ("at_most", "log_every", "every", "steps", "start", "length"),
+    [(1, 100, 200, 800, 0, 1), (5, 100, 200, 800, 0, 5), (8, 100, 200, 800, 0, 4)]
+    + [(5, 100, 200, 50, 0, 5), (5, 100, 200, 51, 0, 1), (4, 100, 200, 800, 402, 2)],
+)
+def test_calls_end_where_something_is_to_be_done(
+    tiny_config, at_most, log_every, every, steps, start, length
+):
+    tiny_config.update(steps_per_call=at_most, log_every=log_every, steps=steps)
+    tiny_config.evaluation.every = every
+    assert loop.call_length(tiny_config, start) == length
 
 
 @pytest.mark.slow

@@ -12,13 +12,13 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipelines import pipeline
 from dias_jax.errors import UserError
 from dias_jax.models import load, predict
 from dias_jax.runs.config_file import load_config, save_config
 from dias_jax.runs.trained_model import open_run
 from dias_jax.runs.writers import forget_after
 from dias_jax.training.train_model import train_model
+from tests.interruption import interrupt_at
 
 OLD = pathlib.Path(__file__).parent / "golden" / "earlier_run"
 
@@ -35,15 +35,7 @@ def test_a_gaussian_for_each_slot_fixes_their_number(tiny_config, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_was_stopped_is_no_result(tiny_config, tmp_path, monkeypatch):
-    read = pipeline.train_batches
-
-    def batches(*arguments, **options):
-        for number, batch in enumerate(read(*arguments, **options), 1):
-            if number == 5:
-                signal.raise_signal(signal.SIGTERM)
-            yield batch
-
-    monkeypatch.setattr(pipeline, "train_batches", batches)
+    interrupt_at(monkeypatch, 5)
     with pytest.raises(UserError, match="stopped at step 5: the same command continues"):
         train_model(tiny_config, tmp_path)
 

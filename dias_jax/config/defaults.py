@@ -36,6 +36,12 @@ KEYS = {
     "steps": Key(100_000, "optimiser steps", at_least=1),
     "batch_size": Key(32, "samples a step, over all devices and hosts", at_least=1),
     "accumulation": Key(1, "equal parts in which a device takes its share of the batch", 1),
+    "steps_per_call": Key(
+        1,
+        "steps that the device does at one call, at most: their number divides log_every, "
+        "evaluation.every and steps; changes no number, and speeds up small models",
+        at_least=1,
+    ),
     "log_every": Key(100, "steps between log lines; only these wait for the device", at_least=1),
     # Data.
     "data.name": Key("coco", "shapes, or a data set that was prepared: coco, voc, ... one's own"),

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from dias_jax import devices
+from dias_jax import devices, feeding
 from dias_jax.config.defaults import flatten
 from dias_jax.downstream.slot_cache import missing_files, write_samples
 from dias_jax.errors import UserError
@@ -147,9 +147,9 @@ def shapes_of(step, trained, batch):
 def extract_samples(step, trained, batches, header):
     """The samples of some batches, as dicts, one batch in memory at a time."""
     frames, key = header["clip_frames"], jax.random.key(trained.config.seed)
-    for batch in batches:
+    for batch, fed in feeding.ahead(batches):
         check_classes(batch["classes"], header)
-        found = devices.to_host(step(trained.variables, batch, key)[1])
+        found = devices.to_host(step(trained.variables, fed, key)[1])
         found |= labels_of_frames(batch, frames)
         answers = [batch[name] for name in header["questions"]]
         answers = np.reshape(answers, (len(answers), len(batch["index"]))).astype(bool)

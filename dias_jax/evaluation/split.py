@@ -8,7 +8,7 @@ import numpy as np
 
 from data_pipelines import pipeline
 from data_pipelines.sources import open_split
-from dias_jax import devices
+from dias_jax import devices, feeding
 from dias_jax.metrics import METRIC_TITLES, METRICS
 from dias_jax.pictures.tables import markdown_table
 from dias_jax.segmentation import MASKS
@@ -70,8 +70,9 @@ def evaluate_split(step, variables, config, split, on_batch=None):
     """
     size, limit = len(open_evaluation(config, split)), config.evaluation.limit
     rng, totals = jax.random.key(config.seed), None
-    for number, batch in enumerate(read_evaluation(config, split, limit=limit)):
-        sums, predictions = step(variables, batch, rng)
+    batches = feeding.ahead(read_evaluation(config, split, limit=limit))
+    for number, (batch, fed) in enumerate(batches):
+        sums, predictions = step(variables, fed, rng)
         totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
         if on_batch is not None:
             on_batch(number, batch, predictions)

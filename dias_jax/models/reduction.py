@@ -75,6 +75,7 @@ def complete_linkage(distance, threshold):
     return jax.lax.fori_loop(0, 3 * (size - 1), advance, start)[3]
 
 
+@jax.named_scope("reduction")
 def cluster_slots(slots, threshold, min_clusters=3, slot_mask=None):
     """Which slots belong together: (B, S, D) -> (B, S) int32, each cluster's first member.
 
@@ -94,6 +95,7 @@ def cluster_slots(slots, threshold, min_clusters=3, slot_mask=None):
     return jnp.where(num_clusters < min_clusters, alone, cluster)
 
 
+@jax.named_scope("reduction")
 def sum_over_clusters(values, cluster):
     """Add up what belongs to the slots of a cluster: values (B, S, ...), cluster (B, S).
 
@@ -104,6 +106,7 @@ def sum_over_clusters(values, cluster):
     return jnp.einsum("bks,bs...->bk...", member.astype(values.dtype), values, precision=exact)
 
 
+@jax.named_scope("reduction")
 def mean_over_clusters(slots, cluster):
     """slots (B, S, D) float32, cluster (B, S) -> means (B, S, D), slot_mask (B, S) bool.
 

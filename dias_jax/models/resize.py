@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 
+@jax.named_scope("resize")
 def bicubic_resize(images, scale):
     """Bicubic without antialiasing, kernel a = -0.75, as torch.nn.functional.interpolate.
 

@@ -13,6 +13,7 @@ FILE_NAME = "config.json"
 # What may differ between a run and its continuation without changing what is computed.
 FREE_KEYS = (
     "log_every",
+    "steps_per_call",
     "evaluation.",
     "optimizer.skip_limit",
     "data.data_dir",

@@ -1,5 +1,7 @@
 """The training step: the gradient of any loss, averaged, and one update of the optimiser."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -22,15 +24,26 @@ def train_step(state, batch, rng, *, loss_fn, optimizer, accumulation=1, axis_na
     gradients, metrics = mean_gradients(loss_of, state.params, batch, accumulation)
     if axis_name is not None:
         gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
-    gradient_norm = optax.tree.norm(gradients)
-    is_sound = jnp.isfinite(metrics["loss"]) & jnp.isfinite(gradient_norm)
-    updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, state.params)
-    before = (state.params, state.optimizer_state)
-    after = (optax.apply_updates(state.params, updates), optimizer_state)
-    params, optimizer_state = jax.tree.map(lambda x, y: jnp.where(is_sound, x, y), after, before)
+    with jax.named_scope("optimizer"):
+        norm = optax.tree.norm(gradients)
+        is_sound = jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+        before = (state.params, state.optimizer_state)
+        updates, optimizer_state = optimizer.update(gradients, before[1], before[0])
+        after = (optax.apply_updates(state.params, updates), optimizer_state)
+        kept = jax.tree.map(lambda x, y: jnp.where(is_sound, x, y), after, before)
+    params, optimizer_state = kept
     state = state.replace(step=state.step + 1, params=params, optimizer_state=optimizer_state)
     skipped = 1 - is_sound.astype(jnp.int32)
-    return state, metrics | {"gradient_norm": gradient_norm, "skipped": skipped}
+    return state, metrics | {"gradient_norm": norm, "skipped": skipped}
+
+
+def train_steps(state, batches, rng, **options):
+    """`train_step` on each of `batches`, a tree of arrays (K, B, ...), in one call.
+
+    Takes and gives what it does, the metrics of all steps as arrays (K, ...).
+    """
+    step = functools.partial(train_step, rng=rng, **options)
+    return jax.lax.scan(step, state, batches)
 
 
 def mean_gradients(loss_of, params, batch, parts):

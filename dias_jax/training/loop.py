@@ -2,7 +2,9 @@
 
 import contextlib
 import functools
+import itertools
 import logging
+import math
 import signal
 import time
 from typing import NamedTuple
@@ -12,20 +14,22 @@ import numpy as np
 from etils import epath
 from tqdm import tqdm
 
-from dias_jax import devices
+from dias_jax import devices, feeding
 from dias_jax.errors import NonFiniteLoss, Stopped
 from dias_jax.runs.checkpoints import Checkpoints
 from dias_jax.runs.config_file import check_continuation, save_config
 from dias_jax.runs.lock import only_run_in
 from dias_jax.runs.state import create_state
 from dias_jax.runs.writers import Writer
-from dias_jax.steps.training import train_step
+from dias_jax.steps.training import train_steps
 from dias_jax.training.optimizer import build_optimizer, learning_rate_schedule
+from dias_jax.training.tracing import Tracer
 
 log = logging.getLogger(__name__)
 
 FINISHED, STOPPED = "finished", "stopped"
 DIVERGED = "diverged"  # folder of the last parameters of a run that gave up
+TRACE = "trace"  # folder of a profile
 
 
 class FitResult(NamedTuple):
@@ -36,24 +40,25 @@ class FitResult(NamedTuple):
     metrics: dict | None  # of the last evaluation in this process, if there was one
 
 
-def fit(task, config, workdir, allow_change=False):
+def fit(task, config, workdir, allow_change=False, trace=False):
     """Train `task` in `workdir` to its last step, continuing what is there: -> FitResult.
 
     allow_change: whether the continuation may follow another schedule
-    (`dias_jax.runs.config_file`). When a signal stops the run, a checkpoint is saved first.
+    (`dias_jax.runs.config_file`); trace: whether a profile of some steps is written into
+    `workdir`/trace. When a signal stops the run, a checkpoint is saved first.
     Nothing is written before the first step has been done. Raises UserError on bad input, or where
     another process trains in `workdir`; NonFiniteLoss when training diverges.
     """
     held = only_run_in(workdir) if devices.is_main_process() else contextlib.nullcontext()
     with held:
         changes = check_continuation(config, workdir, allow_change)
-        with contextlib.closing(Run(task, config, workdir, changes)) as run:
+        with contextlib.closing(Run(task, config, workdir, changes, trace)) as run:
             return run.to_the_end()
 
 
-def finish(task, config, workdir, allow_change=False):
+def finish(task, config, workdir, allow_change=False, trace=False):
     """`fit` for those who need the last step: raises Stopped when a signal comes before it."""
-    result = fit(task, config, workdir, allow_change)
+    result = fit(task, config, workdir, allow_change, trace)
     if result.status == STOPPED:
         raise Stopped(f"{workdir} was stopped at step {result.step}: the same command continues")
 
@@ -61,7 +66,7 @@ def finish(task, config, workdir, allow_change=False):
 class Run:
     """One process's part of a training run."""
 
-    def __init__(self, task, config, workdir, changes):
+    def __init__(self, task, config, workdir, changes, trace):
         self.task, self.config, self.workdir = task, config, epath.Path(workdir)
         optimizer = build_optimizer(config)
         self.learning_rate = learning_rate_schedule(config)
@@ -71,9 +76,11 @@ class Run:
         self.checkpoints.check_room(state)
         self.state = devices.place(self.checkpoints.continued(state))
         self.start = int(self.state.step)
-        self.train_step = compile_training(config, task, optimizer)
+        self.train_steps = compile_training(config, task, optimizer)
         self.writer = None  # until the first step is done, and on other hosts than the main one
-        # (step, sample ids, number of damaged ones replaced, metrics on the device), a step each
+        is_traced = trace and devices.is_main_process()
+        self.tracer = Tracer(self.workdir / TRACE) if is_traced else None
+        # Of each call sample ids (K, B), whether they replace damaged ones, metrics on the devices.
         self.window = []  # since the last log line
         self.num_replaced = 0  # damaged samples of this host since its start
         self.num_skipped = 0  # steps without a finite loss and gradient since its start
@@ -82,26 +89,31 @@ class Run:
     def to_the_end(self):
         """Run the remaining steps: -> FitResult."""
         config, rng, metrics = self.config, jax.random.key(self.config.seed), None
-        batches = self.task.train_batches(self.start)
+        length = call_length(config, self.start)
+        steps = range(self.start + length, config.steps + 1, length)
+        batches = itertools.islice(self.task.train_batches(self.start), len(steps) * length)
+        calls = feeding.ahead(feeding.stack(batches, length), axis=1)
         hidden = None if devices.is_main_process() else True  # None: without a terminal
         bar = tqdm(total=config.steps, initial=self.start, unit="step", disable=hidden)
-        with bar, stop_signal() as stop:
-            for step in range(self.start + 1, config.steps + 1):
-                batch = next(batches)
-                self.state, values = self.train_step(self.state, batch, rng)
-                if step == self.start + 1:
+        with contextlib.closing(calls), bar, stop_signal() as stop:
+            for step, (batch, fed) in zip(steps, calls):
+                with jax.profiler.StepTraceAnnotation("train", step_num=step):
+                    self.state, values = self.train_steps(self.state, fed, rng)
+                if step == steps[0]:
                     self.begin()
-                self.window.append((step, batch["index"], batch["replaced"].sum(), values))
+                if self.tracer is not None:
+                    self.tracer.after_call(values)
+                self.window.append((batch["index"], batch["replaced"], values))
                 if step % config.log_every == 0 or step == config.steps:
-                    self.log_window(bar)
+                    self.log_window(step, bar)
                 stopping = jax.process_count() == 1 or step % config.log_every == 0
                 stopping = stopping and devices.any_host(stop.is_set)
                 if step % config.evaluation.every == 0 or step == config.steps:
-                    self.log_window(bar)
+                    self.log_window(step, bar)
                     metrics = self.validate(step)
                     self.checkpoints.save(self.state, self.task.quality(metrics))
                 elif stopping:
-                    self.log_window(bar)
+                    self.log_window(step, bar)
                     self.checkpoints.save(self.state)
                 if stopping and step < config.steps:
                     return FitResult(STOPPED, step, metrics)
@@ -117,30 +129,29 @@ class Run:
                 self.writer.line(self.start, "config", values=self.changes)
         self.clock = time.perf_counter()  # compilation is not speed
 
-    def log_window(self, bar):
-        """Fetch, check and write the metrics of the steps since the last log line."""
+    def log_window(self, step, bar):
+        """Fetch, check and write the metrics of the steps since the last log line, up to `step`."""
         if not self.window:
             return
-        steps, samples, replaced, values = zip(*self.window)
-        self.window = []
-        values = jax.device_get(values)
-        skipped = [value.pop("skipped") for value in values]
-        self.count_skipped(steps, samples, skipped)
-        sound = [value for value, is_skipped in zip(values, skipped) if not is_skipped] or values
-        mean = {name: np.mean([v[name] for v in sound], axis=0).tolist() for name in sound[0]}
-        mean["skipped_steps"] = int(sum(skipped))
-        mean["replaced_samples"] = int(sum(replaced))  # of this host
+        window, self.window = jax.device_get(self.window), []
+        samples, replaced, values = jax.tree.map(lambda *parts: np.concatenate(parts), *window)
+        steps, is_sound = range(step - len(samples) + 1, step + 1), values.pop("skipped") == 0
+        self.count_skipped(steps, samples, ~is_sound)
+        shown = is_sound if is_sound.any() else ~is_sound
+        mean = {name: value[shown].mean(0).tolist() for name, value in values.items()}
+        mean["skipped_steps"] = int((~is_sound).sum())
+        mean["replaced_samples"] = int(replaced.sum())  # of this host
         self.num_replaced += mean["replaced_samples"]
-        mean["learning_rate"] = float(self.learning_rate(steps[-1] - 1))
+        mean["learning_rate"] = float(self.learning_rate(step - 1))
         speed = len(steps) * self.config.batch_size / (time.perf_counter() - self.clock)
         self.clock = time.perf_counter()
-        bar.update(steps[-1] - bar.n)
+        bar.update(step - bar.n)
         summary = f"loss {mean['loss']:.4f}, {speed:.0f} {self.task.unit}/s"
         bar.set_postfix_str(summary)
         if self.writer is not None:
             if bar.disable:
-                print(f"step {steps[-1]} {summary}", flush=True)
-            self.writer.scalars(steps[-1], "train", mean)
+                print(f"step {step} {summary}", flush=True)
+            self.writer.scalars(step, "train", mean)
 
     def count_skipped(self, steps, samples, skipped):
         """Name the steps that were skipped. Raises NonFiniteLoss where they are too many."""
@@ -190,6 +201,8 @@ class Run:
 
     def close(self):
         """Wait for the checkpoint that is being written, close the files, report damage."""
+        if self.tracer is not None:
+            self.tracer.stop()
         if self.num_replaced:
             log.warning("%d times a damaged training sample was replaced", self.num_replaced)
         self.checkpoints.close()
@@ -197,10 +210,16 @@ class Run:
             self.writer.close()
 
 
+def call_length(config, start):
+    """Steps of each call: at most `steps_per_call`, and every log line at the end of one."""
+    ends = config.log_every, config.evaluation.every, config.steps, start
+    return math.gcd(config.steps_per_call, *ends)
+
+
 def compile_training(config, task, optimizer):
-    """`train_step` for a task, compiled for all devices."""
+    """`train_steps` for a task, compiled for all devices."""
     step = functools.partial(
-        train_step,
+        train_steps,
         loss_fn=task.loss_fn,
         optimizer=optimizer,
         accumulation=config.accumulation,

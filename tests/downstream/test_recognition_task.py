@@ -2,7 +2,6 @@
 
 import functools
 import json
-import signal
 
 import jax
 import numpy as np
@@ -21,6 +20,7 @@ from dias_jax.tasks.of_config import task_of
 from dias_jax.training.loop import fit
 from tests.faults.kill import differences
 from tests.faults.processes import final_state
+from tests.interruption import interrupt_at
 from tests.test_loop import metrics_of
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -130,18 +130,11 @@ def by_hand(probe, variables, config):
     }
 
 
-def interrupted(task, start_step, read=probing.ProbeTask.train_batches):
-    for number, batch in enumerate(read(task, start_step), 1):
-        if number == 17:
-            signal.raise_signal(signal.SIGTERM)
-        yield batch
-
-
 def test_a_stopped_run_continues_bit_for_bit(config, tmp_path, monkeypatch):
     config.probe.dropout, config.steps = 0.1, 40
     fit(task_of(config), config, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(probing.ProbeTask, "train_batches", interrupted)
+        interrupt_at(patch, 17)
         assert fit(task_of(config), config, tmp_path / "stopped").status == "stopped"
     assert fit(task_of(config), config, tmp_path / "stopped").step == 40
     assert not differences(*(final_state(tmp_path / name) for name in ("whole", "stopped")))

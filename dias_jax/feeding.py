@@ -1,0 +1,35 @@
+"""Batches on the devices before they are asked for."""
+
+import concurrent.futures
+import itertools
+
+import jax
+import numpy as np
+
+from dias_jax import devices
+
+
+def ahead(batches, axis=0):
+    """Each of `batches` and its copy on the devices, split along `axis`: yields (batch, copy).
+
+    A thread reads and copies the next one meanwhile. What reading raises is raised when that batch
+    would have its turn. To be closed where it is not read to its end.
+    """
+    batches = iter(batches)
+
+    def read():
+        batch = next(batches, None)
+        return batch if batch is None else (batch, devices.spread(batch, axis))
+
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as reader:
+        coming = reader.submit(read)
+        while (fed := coming.result()) is not None:
+            coming = reader.submit(read)
+            yield fed
+
+
+def stack(batches, count):
+    """Every `count` batches (B, ...) as one (count, B, ...); the last ones may be fewer."""
+    batches = iter(batches)
+    while part := list(itertools.islice(batches, count)):
+        yield jax.tree.map(lambda *arrays: np.stack(arrays), *part)
