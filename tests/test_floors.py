@@ -16,7 +16,7 @@ FLOORS = [
     ["dias_jax.files"],
     [
         *("dias_jax.cli", "dias_jax.config", "dias_jax.devices", "dias_jax.hosts"),
-        "dias_jax.video_metrics",
+        *("dias_jax.video_metrics", "dias_jax.sample_files"),
     ],
     ["dias_jax.models.*", "data_pipelines"],
     ["dias_jax.pretrained", "dias_jax.segmentation", "dias_jax.slot_statistics"],
