@@ -19,7 +19,10 @@ FLOORS = [
         *("dias_jax.video_metrics", "dias_jax.sample_files"),
     ],
     ["dias_jax.models.*", "data_pipelines"],
-    ["dias_jax.pretrained", "dias_jax.segmentation", "dias_jax.slot_statistics"],
+    [
+        *("dias_jax.pretrained", "dias_jax.segmentation", "dias_jax.slot_statistics"),
+        "dias_jax.feature_cache",
+    ],
     ["dias_jax.losses"],
     ["dias_jax.video_losses"],
     ["dias_jax.downstream"],
