@@ -25,6 +25,7 @@ COMMANDS = (
     "experiments.studies.gradients",
     "experiments.benchmarks.reduction_cost",
     "experiments.benchmarks.ahead",
+    "experiments.benchmarks.cached_features",
     "experiments.benchmarks.data_speed",
     "dias_jax.demo",
     "experiments.tools.ship",

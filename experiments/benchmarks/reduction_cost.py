@@ -6,24 +6,19 @@ Both are timed in turn, with their gradients, on random weights and images; the 
 step of --step_images images is scaled to --images (a CPU has no patience for 256).
 """
 
-import functools
-import time
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from dias_jax import devices
 from dias_jax.cli import run
 from dias_jax.config import defaults
-from dias_jax.losses import dias_objective
-from dias_jax.models.build import DTYPES, build
+from dias_jax.models.build import DTYPES
 from dias_jax.models.reduction import reduce_slots
-from dias_jax.runs.state import create_state
-from dias_jax.steps.training import train_step
-from dias_jax.tasks.discovery import discovery_loss, objective_options
-from dias_jax.training.optimizer import build_optimizer
+
+from .timed_steps import prepare_training, random_batch, seconds_of
 
 IMAGES = flags.DEFINE_integer("images", 256, "samples whose slots are merged", 1)
 SLOTS = flags.DEFINE_integer("slots", 24, "slots of a sample", 2)
@@ -45,40 +40,14 @@ def prepare_reduction(width, threshold):
     return lambda: jax.block_until_ready(reduce(slots))
 
 
-def prepare_training(config):
-    """A function that takes one training step, on images that need no data set, and waits."""
-    model, optimizer = build(config.model), build_optimizer(config)
-    state, _ = create_state(config, model, optimizer)
-    objective = functools.partial(dias_objective, **objective_options(config))
-    loss_fn = functools.partial(discovery_loss, model=model, objective=objective)
-    step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer)
-    step, key = devices.compile_step(step, donate=True), jax.random.key(0)
-    size, count = config.data.image_size, config.batch_size
-    images = np.random.default_rng(0).integers(0, 255, (count, size, size, 3), np.uint8)
-    batch = {"image": images, "index": np.arange(count, dtype=np.int32)}
-
-    def advance():
-        nonlocal state
-        state, metrics = step(state, batch, key)
-        jax.block_until_ready(metrics)
-
-    return advance
-
-
-def seconds_of(function):
-    """How long one call takes."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def main(arguments):
     """Time both and print the share."""
     config = defaults.get_config()
     config.model.dtype, config.model.num_slots = DTYPE.value, SLOTS.value
     config.model.backbone.weights, config.batch_size = "random", STEP_IMAGES.value
     reduction = prepare_reduction(config.model.slot_width, config.model.reinit.threshold)
-    functions = reduction, prepare_training(config)
+    training = prepare_training(config, itertools.repeat(random_batch(config)))
+    functions = reduction, training
     for function in functions:
         function()  # compiles
     timings = [[seconds_of(function) for function in functions] for _ in range(REPEATS.value)]

@@ -1,0 +1,46 @@
+"""Training steps to be timed, which need no data set."""
+
+import functools
+import time
+
+import jax
+import numpy as np
+
+from dias_jax import devices
+from dias_jax.losses import dias_objective
+from dias_jax.models.build import build
+from dias_jax.runs.state import create_state
+from dias_jax.steps.training import train_step
+from dias_jax.tasks.discovery import discovery_loss, objective_options
+from dias_jax.training.optimizer import build_optimizer
+
+
+def random_batch(config):
+    """A training batch of images that need no data set."""
+    size, count = config.data.image_size, config.batch_size
+    images = np.random.default_rng(0).integers(0, 255, (count, size, size, 3), np.uint8)
+    return {"image": images, "index": np.arange(count, dtype=np.int32)}
+
+
+def prepare_training(config, batches):
+    """A function that takes one training step, on the next of the batches, and waits."""
+    model, optimizer = build(config.model), build_optimizer(config)
+    state, _ = create_state(config, model, optimizer)
+    objective = functools.partial(dias_objective, **objective_options(config))
+    loss_fn = functools.partial(discovery_loss, model=model, objective=objective)
+    step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer)
+    step, key = devices.compile_step(step, donate=True), jax.random.key(0)
+
+    def advance():
+        nonlocal state
+        state, metrics = step(state, next(batches), key)
+        jax.block_until_ready(metrics)
+
+    return advance
+
+
+def seconds_of(function):
+    """How long one call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
