@@ -62,7 +62,9 @@ def open_features(config, split):
         return None
     cache = FeatureCache(config.data.features, split)
     wanted = describe(config, split)
-    cache.check_same(cache.folder, cache.header, wanted, leave_out=("num_samples",))
+    # An evaluation may be on fewer samples than there are.
+    leave_out = () if split == "train" else ("num_samples",)
+    cache.check_same(cache.folder, cache.header, wanted, leave_out)
     if len(cache) < wanted["num_samples"]:
         raise UserError(
             f"{cache.folder} holds features of {len(cache)} samples, {wanted['num_samples']} are "

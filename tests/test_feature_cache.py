@@ -212,6 +212,13 @@ def test_what_changes_nothing_is_taken(config, features_of):
     task_of(config)
 
 
+def test_features_of_another_number_of_images_are_refused(config, features_of, monkeypatch):
+    config.data.features = features_of
+    monkeypatch.setitem(shapes.SPLIT_SIZES, "train", NUM_IMAGES - 1)
+    with pytest.raises(UserError, match="train holds features of another num_samples, 40 and not"):
+        task_of(config)
+
+
 def test_features_of_other_weights_are_refused(config, tmp_path):
     config.model.backbone.update(VIT)
     config.data.features = extract(config, tmp_path / "features")
