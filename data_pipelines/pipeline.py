@@ -19,6 +19,9 @@ others hide, and "events" bool (B, E), in the order of `data_pipelines.drawn.mot
 `bouncing` motion and question, as `data_pipelines.drawn.bouncing.Bouncing` documents them; of
 `physion` only "answer" bool (B,), where something is asked, and none of what masks tell.
 
+Features that were computed before come as "features" (B, h, w, C), of videos (B, F, h, w, C): in
+training instead of "image", in evaluation beside all the rest.
+
 A batch is a pure function of its number: which samples, in which order and view does not depend on
 the number of threads and hosts, nor on where reading started.
 """
@@ -70,17 +73,41 @@ def shuffled_batches(samples, view, batch_size, seed, start_step, shard, num_thr
     samples: for random access; view: a function of a sample and a random generator; the others,
     and what is raised, as in `train_batches`.
     """
+    # The random view comes before the host's share is taken: its key is the global position.
+    views = _shuffled(samples, batch_size, seed).random_map(view)
+    return _share(views, batch_size, start_step, shard, num_threads)
+
+
+def feature_batches(features, views, batch_size, seed, start_step, shard, num_threads):
+    """An endless iterator over training batches of features, in the order of `train_batches`.
+
+    features: random access to samples, so many `views` of one image after the other, of which epoch
+    e takes number e modulo `views`; the others, and what is raised, as in `train_batches`.
+    """
+    size = len(features) // views
+
+    def view(position, number):
+        return features[number * views + position // size % views]
+
+    samples = _shuffled(range(size), batch_size, seed).map_with_index(view)
+    return _share(samples, batch_size, start_step, shard, num_threads)
+
+
+def _shuffled(samples, batch_size, seed):
+    """The samples without end, every epoch in another order."""
     if len(samples) < batch_size:
         raise UserError(
             f"a batch of {batch_size} is larger than the training split of {len(samples)} samples: "
             "take a smaller one, --config.batch_size=N"
         )
+    return grain.MapDataset.source(samples).seed(seed).shuffle().repeat()
+
+
+def _share(samples, batch_size, start_step, shard, num_threads):
+    """A host's part of the batches from `start_step` on."""
     local_size = _local_batch_size(batch_size, shard)
     host, num_hosts = shard
-    # The random view comes before the host's share is taken: its key is the global position.
-    samples = grain.MapDataset.source(samples).seed(seed).shuffle().repeat().random_map(view)
-    samples = samples[start_step * batch_size + host :: num_hosts]
-    return _read(samples, local_size, num_threads)
+    return _read(samples[start_step * batch_size + host :: num_hosts], local_size, num_threads)
 
 
 def evaluation_batches(
@@ -93,6 +120,7 @@ def evaluation_batches(
     num_threads=None,
     clip_frames=0,
     views=0,
+    features=None,
 ):
     """An iterator over a split, each sample once over all hosts.
 
@@ -100,25 +128,60 @@ def evaluation_batches(
     last sample and has valid = False. start: number of the first sample; limit: only the first so
     many samples of the split, 0: all; clip_frames: of videos, windows of so many frames instead of
     whole ones; views: as many random views of training instead of each sample's one of evaluation,
-    which count as samples in `start`, `limit` and "index": number k is of sample k // views; the
-    others as in `train_batches`. Raises UserError when the hosts do not divide the batch, and while
-    iterating for a damaged image.
+    which count as samples in `start`, `limit` and "index": number k is of sample k // views;
+    features: random access to those of the samples, which then come too; the others as in
+    `train_batches`. Raises UserError when the hosts do not divide the batch, and while iterating
+    for a damaged image.
     """
     source = open_split(data_config, split, clip_frames=clip_frames)
     local_size = _local_batch_size(batch_size, shard)
     host, num_hosts = shard
-    size = len(source) * max(views, 1)
-    num_samples = min(limit or size, size)
-    stop = start + -(-(num_samples - start) // batch_size) * batch_size  # of whole batches
+    num_samples = _count(source, views, limit)
     sample = functools.partial(
         _evaluation_sample,
         source=source,
         num_samples=num_samples,
         data_config=data_config,
         views=views,
+        features=features,
     )
-    samples = grain.MapDataset.range(start, stop).map(sample)[host::num_hosts]
+    samples = _in_order(sample, start, num_samples, batch_size)[host::num_hosts]
     return _read(samples, local_size, num_threads)
+
+
+def view_batches(
+    data_config, split, batch_size, views=0, start=0, limit=0, num_threads=None, clip_frames=0
+):
+    """An iterator over images alone, each once, for what is computed of them and kept.
+
+    Batches have "image", "index" and "valid" as in evaluation, of videos "frame_valid" too, and,
+    because the next readable sample may stand in for a damaged one in a view of training,
+    "replaced" as there; "index" is that of the sample, not of the view. Arguments as in
+    `evaluation_batches`; what is raised as well, unless a damaged sample is replaced.
+    """
+    source = open_split(data_config, split, with_masks=False, clip_frames=clip_frames)
+    is_replacing = views and data_config.skip_damaged
+    num_samples = _count(source, views, limit)
+    sample = functools.partial(
+        _view_sample,
+        samples=ReadableSamples(source, MAX_NEIGHBOURS if is_replacing else 0),
+        num_samples=num_samples,
+        data_config=data_config,
+        views=views,
+    )
+    return _read(_in_order(sample, start, num_samples, batch_size), batch_size, num_threads)
+
+
+def _count(source, views, limit):
+    """How many samples, or views, there are up to `limit`."""
+    size = len(source) * max(views, 1)
+    return min(limit or size, size)
+
+
+def _in_order(sample, start, num_samples, batch_size):
+    """`sample` of the positions from `start` on, which fill whole batches."""
+    stop = start + -(-(num_samples - start) // batch_size) * batch_size
+    return grain.MapDataset.range(start, stop).map(sample)
 
 
 def _training_sample(sample, rng, source, data_config, with_boxes):
@@ -131,16 +194,33 @@ def _training_sample(sample, rng, source, data_config, with_boxes):
     return view
 
 
-def _evaluation_sample(position, source, num_samples, data_config, views):
+def _view_sample(position, samples, num_samples, data_config, views):
+    number, source = min(int(position), num_samples - 1), samples.source
+    sample = samples[number // max(views, 1)]
+    image, _ = _numbered_view(sample, number, source, data_config, views)
+    index, replaced = np.int32(sample["index"]), np.bool_(sample["replaced"])
+    valid = np.bool_(position < num_samples)
+    view = {"image": image, "index": index, "replaced": replaced, "valid": valid}
+    return pad_clip(view, source.max_frames) if source.max_frames else view
+
+
+def _numbered_view(sample, number, source, data_config, views):
+    """Image and mask of a sample as evaluated or, of so many `views`, in the training view."""
+    if not views:
+        return source.evaluation_view(sample, data_config)
+    return source.training_view(
+        sample, np.random.default_rng((data_config.seed, number)), data_config
+    )
+
+
+def _evaluation_sample(position, source, num_samples, data_config, views, features):
     number = min(int(position), num_samples - 1)
     sample = source[number // max(views, 1)]
-    if views:
-        rng = np.random.default_rng((data_config.seed, number))
-        image, mask = source.training_view(sample, rng, data_config)
-    else:
-        image, mask = source.evaluation_view(sample, data_config)
+    image, mask = _numbered_view(sample, number, source, data_config, views)
     valid = np.bool_(position < num_samples)
     view = {"image": image, "index": np.int32(number), "valid": valid}
+    if features is not None:
+        view["features"] = features[number]["features"]
     if mask is not None:
         view["mask"] = mask
     if "classes" in sample:

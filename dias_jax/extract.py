@@ -1,4 +1,4 @@
-"""Slots of a whole split into files: python -m dias_jax.extract --split=train --out=DIR.
+"""Slots, or features, in files: python -m dias_jax.extract --split=train --out=DIR.
 
 With the run of --workdir=DIR, otherwise with a checkpoint of the package, --model=NAME.
 DIR/train/*.array_record get of every image its slots, which of them are in use, the slot that has
@@ -10,20 +10,32 @@ another model are not mixed with these. --representation= has what slots are com
 (only where a slot's mask lies), true_masks (the mean feature of every thing), k_means (of as many
 clusters as there are slots) and, of bouncing only, true_states (where things are). What is trained
 on slots takes all of them in one way: python -m dias_jax.train --config=recognition_shapes.
+
+With --features these are the frozen backbone's, of an experiment, of train and the split that is
+evaluated, as bfloat16; training then takes them from there instead of computing them:
+
+python -m dias_jax.extract --features --config=coco --out=features/coco --config.data.views=4
+python -m dias_jax.train --config=coco --workdir=runs/coco --config.data.features=features/coco
 """
 
 from absl import flags
 
-from dias_jax.cli import require
+from data_pipelines.sources import check_kind
+from dias_jax import cli, devices
+from dias_jax.config.checks import check_config
+from dias_jax.config.experiments import define_config_flag
 from dias_jax.downstream.regions import REPRESENTATIONS
+from dias_jax.errors import UserError
 from dias_jax.evaluation.extraction import extract_split
+from dias_jax.evaluation.features import extract_features
 from dias_jax.evaluation.split import open_evaluation
-from dias_jax.runs.flags import open_model, run_on_model
+from dias_jax.runs.flags import define_model_flags, open_model
 from dias_jax.runs.trained_model import check_discovers
 from dias_jax.segmentation import MASKS
 
 SPLIT = flags.DEFINE_string("split", None, "split whose images are taken")
-OUT = flags.DEFINE_string("out", None, "folder for the slots of all splits of one model")
+OUT = flags.DEFINE_string("out", None, "folder for all splits of one model or backbone")
+FEATURES = flags.DEFINE_bool("features", False, "those of the backbone of --config, not slots")
 CHECKPOINT = flags.DEFINE_enum("checkpoint", "best", ["best", "latest"], "which checkpoint")
 OF_WHOM = flags.DEFINE_enum(
     "masks", "aggregator", MASKS, "whose masks are matched with things; aggregator: as released"
@@ -34,11 +46,39 @@ REPRESENTATION = flags.DEFINE_enum(
 VIEWS = flags.DEFINE_integer("views", 0, "random training views of each image; 0: as evaluated", 0)
 
 
+def define_flags(arguments):
+    """--config of an experiment, for features; otherwise the flags that name a trained model."""
+    named = cli.read_early(arguments, config=None)["config"]
+    return define_model_flags(arguments) if named is None else define_config_flag(arguments)
+
+
 def main(arguments):
     """Extract and say where."""
-    require("split", "out")
-    check_discovers(flags.FLAGS.config, flags.FLAGS.workdir)
-    open_evaluation(flags.FLAGS.config, SPLIT.value)  # what is wrong shows before the model loads
+    cli.require("out")
+    if FEATURES.value:
+        write_features(flags.FLAGS.config)
+    elif "workdir" in flags.FLAGS:
+        write_slots(flags.FLAGS.config)
+    else:
+        raise UserError("--config=NAME is of --features; slots are of --workdir or --model")
+
+
+def write_features(config):
+    """Features of the backbone of a config."""
+    if VIEWS.value:
+        raise UserError(f"--views is of slots; of features --config.data.views={VIEWS.value}")
+    check_config(config)
+    check_kind(config.data, config.model.kind)
+    devices.warn_of_unused_gpu()
+    for split in [SPLIT.value] if SPLIT.value else ["train", config.evaluation.split]:
+        print(f"features in {extract_features(config, split, OUT.value)}")
+
+
+def write_slots(config):
+    """Slots of the model that --workdir or --model names."""
+    cli.require("split")
+    check_discovers(config, flags.FLAGS.workdir)
+    open_evaluation(config, SPLIT.value)  # what is wrong shows before the model loads
     folder = extract_split(
         open_model(CHECKPOINT.value),
         SPLIT.value,
@@ -52,4 +92,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    run_on_model(main)
+    cli.run(main, define_flags)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from dias_jax.errors import UserError
-from dias_jax.models.inputs import normalize, random_streams
+from dias_jax.models.inputs import random_streams, seen
 from dias_jax.models.reduction import sum_over_clusters
 
 DISTILLATION_FORMS = ("released", "cross_entropy")
@@ -86,15 +86,17 @@ def dias_objective(
 ):
     """The training loss of DIAS: -> loss, {name: scalar}, DIASOutput.
 
-    batch: "image" (B, H, W, 3) uint8, "index" (B,) int32, the samples' indices in their split,
-    which together with `rng` decide their random numbers; "draws", a `Draws` with what is not to be
-    sampled, may be there. `distillation_weight` and `reduce_probability` (that slots are reduced)
-    are functions of the step.
+    batch: "image" (B, H, W, 3) uint8, or in its place "features" (B, h, w, C); "index" (B,) int32,
+    the samples' indices in their split, which together with `rng` decide their random numbers;
+    "draws", a `Draws` with what is not to be sampled, may be there. `distillation_weight` and
+    `reduce_probability` (that slots are reduced) are functions of the step.
     """
     weight, probability = distillation_weight(step), reduce_probability(step)
+    images, features = seen(batch)
     output = model.apply(
         variables,
-        normalize(batch["image"]),
+        images,
+        features=features,
         train=True,
         draws=batch.get("draws"),
         sample_index=batch["index"],

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from dias_jax import losses
-from dias_jax.models.inputs import first_boxes, normalize, random_streams
+from dias_jax.models.inputs import first_boxes, random_streams, seen
 from dias_jax.models.reduction import unit
 
 MASKED_LOGIT = -1e9  # finite, because there may be nothing else
@@ -63,13 +63,15 @@ def video_objective(
 ):
     """The training loss of DIAS on videos: -> loss, {name: scalar}, VideoOutput.
 
-    As `dias_objective`, with "image" (B, F, H, W, 3), and "boxes" (B, G, 4) where slots start from
-    those of the first frame. Terms of weight 0 are not computed.
+    As `dias_objective`, with "image" (B, F, H, W, 3) or "features" (B, F, h, w, C), and "boxes"
+    (B, G, 4) where slots start from those of the first frame. Terms of weight 0 are not computed.
     """
     weight, probability = distillation_weight(step), reduce_probability(step)
+    images, features = seen(batch)
     output = model.apply(
         variables,
-        normalize(batch["image"]),
+        images,
+        features=features,
         train=True,
         draws=batch.get("draws"),
         sample_index=batch["index"],

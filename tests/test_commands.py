@@ -26,6 +26,7 @@ COMMANDS = (
     "experiments.benchmarks.growth",
     "experiments.benchmarks.reduction_cost",
     "experiments.benchmarks.ahead",
+    "experiments.benchmarks.cached_features",
     "experiments.benchmarks.data_speed",
     "dias_jax.demo",
     "experiments.tools.ship",

@@ -16,10 +16,13 @@ FLOORS = [
     ["dias_jax.files"],
     [
         *("dias_jax.cli", "dias_jax.config", "dias_jax.devices", "dias_jax.hosts"),
-        "dias_jax.video_metrics",
+        *("dias_jax.video_metrics", "dias_jax.sample_files"),
     ],
     ["dias_jax.models.*", "data_pipelines", "dias_jax.feeding"],
-    ["dias_jax.pretrained", "dias_jax.segmentation", "dias_jax.slot_statistics"],
+    [
+        *("dias_jax.pretrained", "dias_jax.segmentation", "dias_jax.slot_statistics"),
+        "dias_jax.feature_cache",
+    ],
     ["dias_jax.losses"],
     ["dias_jax.video_losses"],
     ["dias_jax.downstream"],

@@ -53,6 +53,10 @@ KEYS = {
     "data.seed": Key(0, "of data sets that are drawn", at_least=0),
     "data.skip_damaged": Key(True, "the next readable training sample replaces a damaged one"),
     "data.threads": Key(4, "that read and decode, per host", at_least=0),
+    "data.features": Key(
+        "", "folder of features that `extract --features` has written; empty: they are computed"
+    ),
+    "data.views": Key(4, "K, random ones of each training image, when these are written", 1, 1_000),
     "data.keep_in_memory": Key(False, "samples once read; all scenes of shapes take 2 GB"),
     # Model.
     "model.kind": Key(

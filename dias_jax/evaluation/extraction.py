@@ -4,16 +4,15 @@ import functools
 import hashlib
 import json
 import pathlib
-import sys
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from dias_jax import devices, feeding
 from dias_jax.config.defaults import flatten
-from dias_jax.downstream.slot_cache import missing_files, write_samples
+from dias_jax.downstream.slot_cache import SlotCache
 from dias_jax.errors import UserError
+from dias_jax.evaluation.filling import check_one_host, fill
 from dias_jax.evaluation.split import open_evaluation, read_evaluation
 from dias_jax.runs.checkpoints import digests
 from dias_jax.steps.extraction import extract_step
@@ -44,17 +43,14 @@ def extract_split(trained, split, out, masks, representation="slots", views=0, n
     header |= describe(trained, source, split, masks, views)
     header |= shapes_of(step, trained, next(read()))
     folder = pathlib.Path(out) / split
-    missing = missing_files(folder, header)
     step = devices.compile_step(step, split_results=True)
-    done = header["num_samples"] - sum(map(len, missing.values()))
-    interval = 0.1 if sys.stderr.isatty() else 30  # seconds; a log wants few lines
-    total = header["num_samples"]
-    with tqdm(total=total, initial=done, unit="image", mininterval=interval, maxinterval=60) as bar:
-        for path, samples in missing.items():
-            frames = header["clip_frames"]
-            batches = read(start=samples.start // frames, limit=samples.stop // frames)
-            found = extract_samples(step, trained, batches, header)
-            write_samples(path, header, map(functools.partial(count_in, bar), found))
+
+    def samples_of(numbers):
+        frames = header["clip_frames"]
+        batches = read(start=numbers.start // frames, limit=numbers.stop // frames)
+        return extract_samples(step, trained, batches, header)
+
+    fill(SlotCache, folder, header, samples_of)
     return folder
 
 
@@ -70,8 +66,7 @@ def check_can_match(config, source, representation="slots"):
         raise UserError(
             f"{config.data.name} has no things to match slots with: prepare it with --masks=DIR"
         )
-    if jax.process_count() > 1:
-        raise UserError("slots are extracted on one host, with all its devices: start one process")
+    check_one_host("slots")
 
 
 def read_batches(config, split, views, start=0, limit=0):
@@ -182,9 +177,3 @@ def labels_of_frames(batch, frames):
         labels |= {"boxes": boxes, "classes": np.where(is_seen, labels["classes"], -1)}
     numbers = np.repeat(batch["index"], frames), np.tile(np.arange(frames), size)
     return labels | dict(zip(("index", "frame"), numbers))
-
-
-def count_in(bar, sample):
-    """The sample, counted by a progress bar."""
-    bar.update()
-    return sample

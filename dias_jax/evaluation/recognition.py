@@ -21,7 +21,7 @@ COUNTED = 10_000  # training samples
 class Reading:
     """What a probe says of a split's slots; all numpy."""
 
-    data: dict  # the samples' arrays, as `slot_cache.record_type` has them
+    data: dict  # the samples' arrays, as `SlotCache.record_type` has them
     logits: np.ndarray  # (B, G, K), of each thing's slot: whatever it is, it is a thing
     boxes: np.ndarray  # (B, G, 4), the same
     is_kept: np.ndarray  # (B, G) bool, pairs of slot and thing that count

@@ -42,7 +42,7 @@ def open_evaluation(config, split):
     return open_split(config.data, split, clip_frames=config.evaluation.clip_frames)
 
 
-def read_evaluation(config, split, start=0, limit=0, views=0):
+def read_evaluation(config, split, start=0, limit=0, views=0, features=None):
     """This host's batches of an evaluation of a whole config, samples `start` to `limit`.
 
     Arguments as of `pipeline.evaluation_batches`.
@@ -57,21 +57,23 @@ def read_evaluation(config, split, start=0, limit=0, views=0):
         num_threads=config.data.threads,
         clip_frames=config.evaluation.clip_frames,
         views=views,
+        features=features,
     )
 
 
-def evaluate_split(step, variables, config, split, on_batch=None):
+def evaluate_split(step, variables, config, split, on_batch=None, features=None):
     """Metrics of `split`, each sample once: -> ({name: value}, number of samples).
 
     step: from `compile_evaluation`, or another with its arguments and results. What is a share is
     in percent, everything else is as it is. `on_batch(number, batch, predictions)` sees every batch
     of this host; predictions are still on the device (`devices.to_host`). Slots are sampled from
-    keys that depend on the seed and the sample only.
+    keys that depend on the seed and the sample only. features: random access to those of the
+    samples, None: they are computed.
     """
     size, limit = len(open_evaluation(config, split)), config.evaluation.limit
     rng, totals = jax.random.key(config.seed), None
-    batches = feeding.ahead(read_evaluation(config, split, limit=limit))
-    for number, (batch, fed) in enumerate(batches):
+    batches = read_evaluation(config, split, limit=limit, features=features)
+    for number, (batch, fed) in enumerate(feeding.ahead(batches)):
         sums, predictions = step(variables, fed, rng)
         totals = sums if totals is None else jax.tree.map(jnp.add, totals, sums)
         if on_batch is not None:

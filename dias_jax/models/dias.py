@@ -76,6 +76,7 @@ class DIAS(nn.Module):
     """Slot attention with re-initialisation, self-distillation, random auto-regressive decoding.
 
     images (B, H, W, 3) float32, ImageNet-normalised -> DIASOutput (paper, Fig. 2; released code).
+    In their place `features` (B, h, w, C) may be given, what the frozen backbone has made of them.
 
     Trained parameters are in the collection "params"; those of the frozen backbone are apart, in
     the collection "backbone", and get no gradient and no optimiser state. What is sampled may be
@@ -101,7 +102,7 @@ class DIAS(nn.Module):
 
     def __call__(
         self,
-        images,
+        images=None,
         train=False,
         initial_slots=None,
         token_order=None,
@@ -109,12 +110,13 @@ class DIAS(nn.Module):
         draws=None,
         sample_index=None,
         reduce_probability=None,
+        features=None,
     ):
         draws = Draws() if draws is None else draws
         if token_order is not None or num_visible is not None:
             draws = draws.replace(token_order=token_order, num_visible=num_visible)
         first = self.first_aggregation(
-            images, train, initial_slots, draws, sample_index, reduce_probability
+            images, train, initial_slots, draws, sample_index, reduce_probability, features
         )
         return self.finish(first)
 
@@ -130,15 +132,17 @@ class DIAS(nn.Module):
         draws=None,
         sample_index=None,
         reduce_probability=None,
+        features=None,
     ):
-        """Images to slots that are not yet reduced: -> FirstAggregation."""
-        chex.assert_shape(images, (None, None, None, 3))
-        features = self.extract_features(images)
+        """Images, or their features, to slots that are not yet reduced: -> FirstAggregation."""
+        if features is None:
+            chex.assert_shape(images, (None, None, None, 3))
+            features = self.extract_features(images)
         draws = self.draw(
             Draws() if draws is None else draws,
             features.shape,
             train,
-            jnp.arange(len(images)) if sample_index is None else sample_index,
+            jnp.arange(len(features)) if sample_index is None else sample_index,
             reduce_probability,
             draws_slots=initial_slots is None,
         )

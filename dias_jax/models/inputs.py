@@ -15,6 +15,13 @@ def normalize(images):
     return (images.astype(jnp.float32) - mean) / deviation
 
 
+def seen(batch):
+    """What a model gets of a training batch: its normalised images, None; or None, its features."""
+    if "features" in batch:
+        return None, batch["features"]
+    return normalize(batch["image"]), None
+
+
 def random_streams(key):
     """The model's random streams from one key."""
     streams = dict(zip(("slots", "decoder", "reinit"), jax.random.split(key, 3)))

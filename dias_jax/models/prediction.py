@@ -15,7 +15,8 @@ def predict(model, variables, images, key, sample_index=None, **inputs):
     images (B, H, W, 3) uint8, of the size that the model was built for, or (B, F, H, W, 3), where
     it is one of videos; floating point is taken as ImageNet-normalised. Slots start from `key` and
     `sample_index` (B,) int, the images' numbers (default 0 ... B - 1): an image gets the same slots
-    in any batch. `inputs`: arrays that VideoDIAS takes beside these, as `frame_valid` and `boxes`.
+    in any batch. `inputs`: arrays that the model takes beside these: features, that of images need
+    not be computed, and, of videos, `frame_valid` and `boxes`.
     Compiled. Raises UserError on images of another shape.
     """
     axes = "(B, F, H, W, 3)" if isinstance(model, VideoDIAS) else "(B, H, W, 3)"

@@ -18,6 +18,8 @@ from dias_jax.models.video_output import Frames, VideoOutput
 class VideoDIAS(Recurrence, kw_only=True):
     """DIAS over time: video (B, F, H, W, 3) float32, ImageNet-normalised -> VideoOutput.
 
+    In its place `features` (B, F, h, w, C) may be given, what the frozen backbone has made of it.
+
     On frame 0 all is as the image model has it. On a later frame slots start where `transition`
     puts them and aggregate for `later_iterations`. `reduce_at` says when redundant slots merge:
       "first"  on frame 0, for the whole video;
@@ -42,7 +44,7 @@ class VideoDIAS(Recurrence, kw_only=True):
 
     def __call__(
         self,
-        video,
+        video=None,
         train=False,
         initial_slots=None,
         token_order=None,
@@ -54,9 +56,12 @@ class VideoDIAS(Recurrence, kw_only=True):
         box_mask=None,
         frame_valid=None,
         state=None,
+        features=None,
     ):
-        chex.assert_shape(video, (None, None, None, None, 3))
-        batch, frames = video.shape[:2]
+        if features is None:
+            chex.assert_shape(video, (None, None, None, None, 3))
+            features = split_frames(self.extract_features(merge_frames(video)), len(video))
+        batch, frames = features.shape[:2]
         if state is not None and self.reduce_at == "clip":
             raise UserError('config.model.video.reduce_at="clip" needs the whole video at once')
         draws = Draws() if draws is None else draws
@@ -67,7 +72,7 @@ class VideoDIAS(Recurrence, kw_only=True):
         if frame_valid is None:
             frame_valid = jnp.ones((batch, frames), bool)
 
-        features = self.extract_features(merge_frames(video))
+        features = merge_frames(features)
         index = number_frames(sample_index, frames, state)
         starts = state is None and initial_slots is None and boxes is None
         draws = self.draw_frames(draws, features.shape, train, index, reduce_probability, starts)

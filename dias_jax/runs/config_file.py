@@ -20,16 +20,19 @@ FREE_KEYS = (
     "data.threads",
     "data.skip_damaged",
     "data.keep_in_memory",
+    "data.views",  # what is in the files is checked
     "model.backbone.weights",
     "probe.slots",
 )
-# What `--allow_change` lets a continuation change: how long and how strongly it learns.
+# What `--allow_change` lets a continuation change: how long and how strongly it learns, and
+# whether from features in files.
 SCHEDULE_KEYS = (
     "steps",
     "optimizer.learning_rate",
     "optimizer.warmup_fraction",
     "optimizer.final_fraction",
     "optimizer.clip_norm",
+    "data.features",
     "loss.distillation_weight",
     "loss.contrast_weight",
     "loss.similarity_weight",

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from dias_jax.downstream.slot_cache import fingerprint
+from dias_jax.feature_cache import check_weights
 from dias_jax.models.inputs import initialize
 from dias_jax.pretrained.backbone import load_backbone
 
@@ -52,9 +53,11 @@ def start_variables(config, model):
 def create_state(config, model, optimizer):
     """The state at step 0: -> (TrainState, identity of the backbone's weights).
 
-    Raises UserError as `start_variables` does.
+    Raises UserError as `start_variables` does, and where it is to learn from features in files that
+    are of other weights.
     """
     variables, identity = start_variables(config, model)
+    check_weights(config, identity)
     state = TrainState(
         step=jnp.int32(0),
         optimizer_state=optimizer.init(variables["params"]),

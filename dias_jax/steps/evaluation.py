@@ -24,13 +24,14 @@ def eval_step(
     """Metrics and segmentations of one batch: -> (totals, predictions).
 
     batch: "image" (B, H, W, 3) uint8, "index" (B,) int32, the samples' indices in their split,
-    which decide their slots; "valid" (B,) bool, False where the batch is padding; and, unless
-    `num_masks` is 0, "mask" (B, H, W) uint8 (0 un-annotated, 1 background, 2... objects; at most
-    `num_masks` masks). totals: {name: (sum, count)} over the valid samples of all devices; names
-    are losses, those of `slot_statistics` and of `compare_with_truth`. predictions: as
-    `predict_masks` gives them.
+    which decide their slots; "valid" (B,) bool, False where the batch is padding; perhaps
+    "features" (B, h, w, C), which then need not be computed; and, unless `num_masks` is 0, "mask"
+    (B, H, W) uint8 (0 un-annotated, 1 background, 2... objects; at most `num_masks` masks). totals:
+    {name: (sum, count)} over the valid samples of all devices; names are losses, those of
+    `slot_statistics` and of `compare_with_truth`. predictions: as `predict_masks` gives them.
     """
-    output = predict(model, variables, batch["image"], rng, batch["index"])
+    features = batch.get("features")
+    output = predict(model, variables, batch["image"], rng, batch["index"], features=features)
     maps, slot_mask = losses.distilled_maps(output, teacher)
     values = {
         "reconstruction": losses.reconstruction_per_sample(output),

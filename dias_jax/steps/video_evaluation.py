@@ -33,14 +33,15 @@ def video_eval_step(
 ):
     """Metrics and segmentations of a batch of videos: -> (totals, predictions).
 
-    As `eval_step`, with an axis F after B of "image" and "mask"; "frame_valid" (B, F) bool, False
-    for frames that only fill; and perhaps "boxes" (B, F, G, 4) and "events" (B, E) bool. totals:
-    names are losses, those of `slot_statistics` of the first frame, and of `score_videos`.
-    predictions: as `segment_videos` gives them, and "decoder_shared" and "aggregator_shared"
-    (B, S, G), pixels of every slot and true mask over the video.
+    As `eval_step`, with an axis F after B of "image", "features" and "mask"; "frame_valid" (B, F)
+    bool, False for frames that only fill; and perhaps "boxes" (B, F, G, 4) and "events" (B, E)
+    bool. totals: names are losses, those of `slot_statistics` of the first frame, and of
+    `score_videos`. predictions: as `segment_videos` gives them, and "decoder_shared" and
+    "aggregator_shared" (B, S, G), pixels of every slot and true mask over the video.
     """
     valid = batch["frame_valid"]
-    inputs = {"frame_valid": valid, "boxes": box_input(model, batch)}
+    inputs = {"frame_valid": valid, "features": batch.get("features")}
+    inputs["boxes"] = box_input(model, batch)
     output = predict(model, variables, batch["image"], rng, batch["index"], **inputs)
     maps, slot_mask = losses.distilled_maps(output.first_frame(), teacher)
     error = jnp.where(valid, losses.reconstruction_per_sample(output), 0).sum(1) / valid.sum(1)

@@ -8,6 +8,7 @@ from data_pipelines import pipeline
 from data_pipelines.sources import check_kind
 from dias_jax import devices
 from dias_jax.config.checks import check_config
+from dias_jax.errors import UserError
 from dias_jax.evaluation.split import (
     compile_evaluation,
     evaluate_split,
@@ -16,6 +17,7 @@ from dias_jax.evaluation.split import (
     protocol_line,
     summary_lines,
 )
+from dias_jax.feature_cache import open_features
 from dias_jax.losses import dias_objective
 from dias_jax.models.build import build
 from dias_jax.pictures.overlays import overview
@@ -34,8 +36,8 @@ class Discovery:
     """The task of an image config (`dias_jax.config.defaults`).
 
     `model` is the module; `loss_fn` goes into `train_step`; `evaluate` measures variables on the
-    config's evaluation split; `unit` is what a batch has. Raises UserError on a config that cannot
-    be run.
+    config's evaluation split; `unit` is what a batch has. With `data.features` both are on features
+    in files. Raises UserError on a config that cannot be run.
     """
 
     unit = "images"
@@ -51,6 +53,9 @@ class Discovery:
         self.num_masks = self.source.num_masks
         devices.check_batch_size(config.evaluation.batch_size, "evaluation.batch_size")
         self.protocol = protocol_line(config, config.evaluation.split)
+        self.train_features, self.seen_features = self.open_features()
+        if self.seen_features is not None:
+            self.protocol += "; features in bfloat16, from files"
         self.train_batches(0)  # what is wrong with the data shows before anything is written
 
     def make_loss(self):
@@ -63,9 +68,29 @@ class Discovery:
         """`eval_step`, compiled when it is first needed."""
         return compile_evaluation(self.config, self.model, self.num_masks)
 
+    def open_features(self):
+        """Those in files, of training and of evaluation, or None where they are computed."""
+        config, split = self.config, self.config.evaluation.split
+        if config.data.features and split == "train":
+            raise UserError(
+                f'config.data.features={config.data.features}: its "train" is of training views, '
+                "which no evaluation takes: name another config.evaluation.split"
+            )
+        return open_features(config, "train"), open_features(config, split)
+
     def train_batches(self, start_step):
         """This host's batches from `start_step` on, without end."""
         config = self.config
+        if self.train_features is not None:
+            return pipeline.feature_batches(
+                self.train_features,
+                self.train_features.views,
+                config.batch_size,
+                config.seed,
+                start_step,
+                devices.host_shard(),
+                config.data.threads,
+            )
         return pipeline.train_batches(
             config.data,
             config.batch_size,
@@ -84,8 +109,8 @@ class Discovery:
             if number == 0 and config.evaluation.pictures:
                 on_picture(self.draw(batch, devices.to_host(predictions)))
 
-        split = config.evaluation.split
-        return evaluate_split(self.eval_step, variables, config, split, draw)[0]
+        split, features = config.evaluation.split, self.seen_features
+        return evaluate_split(self.eval_step, variables, config, split, draw, features)[0]
 
     def draw(self, batch, predictions):
         """A picture of the first samples of a batch and what was found in them."""

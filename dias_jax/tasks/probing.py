@@ -5,7 +5,7 @@ import numpy as np
 from data_pipelines import pipeline
 from dias_jax import devices
 from dias_jax.config.checks import check_config
-from dias_jax.downstream.slot_cache import OF_SPLIT, Part, SlotCache, check_same
+from dias_jax.downstream.slot_cache import OF_SPLIT, Part, SlotCache
 from dias_jax.errors import UserError
 
 HELD_OUT = "held_out"  # the slice of train on which the best step is chosen
@@ -76,7 +76,7 @@ def open_samples(config, split, train_split="train"):
         part = range(size) if split == "train" else range(size, len(train))
         return Part(train, part)
     other = SlotCache(config.probe.slots, split)
-    check_same(other.folder, other.header, train.header, OF_SPLIT)
+    SlotCache.check_same(other.folder, other.header, train.header, OF_SPLIT)
     return other
 
 

@@ -58,7 +58,10 @@ def check_similarity(config):
 
 
 def check_boxes(config, source):
-    """Raise UserError where slots start from boxes and there are none, or more than slots."""
+    """Raise UserError where slots start from boxes and there are none, or more than slots.
+
+    Features in files have none.
+    """
     if not config.model.video.boxes:
         return
     if source.num_masks - 1 > config.model.num_slots or not source.num_masks:
@@ -66,4 +69,9 @@ def check_boxes(config, source):
             f"config.model.video.boxes=True: {config.data.name} has up to "
             f"{max(source.num_masks - 1, 0)} boxes, the model "
             f"config.model.num_slots={config.model.num_slots}"
+        )
+    if config.data.features:
+        raise UserError(
+            f"config.data.features={config.data.features}: holds no boxes of its views: set "
+            "config.model.video.boxes=False, or data.features to nothing"
         )

@@ -7,6 +7,7 @@ turns, and each is compared with the plain one of the same turn, so that other w
 disturbs little. CPU seconds are work; seconds tell how well the cores are used as well.
 """
 
+import itertools
 import time
 
 import jax
@@ -18,7 +19,7 @@ from dias_jax.cli import run
 from dias_jax.config import defaults
 from dias_jax.pictures.tables import markdown_table
 
-from .timed_step import prepare_training
+from .timed_steps import prepare_training, random_batch
 
 DEVICES = 8  # virtual ones
 PLAIN = "7 slots, 256 tokens, 1 device"
@@ -39,7 +40,8 @@ def prepare_step(changes, num_devices):
     config = defaults.get_config()
     config.update_from_flattened_dict(changes)
     config.model.backbone.weights, config.batch_size = "random", IMAGES.value
-    return prepare_training(config, is_split=num_devices > 1)
+    batches = itertools.repeat(random_batch(config))
+    return prepare_training(config, batches, is_split=num_devices > 1)
 
 
 def cost_of(function):

@@ -6,7 +6,7 @@ Both are timed in turn, with their gradients, on random weights and images; the 
 step of --step_images images is scaled to --images (a CPU has no patience for 256).
 """
 
-import time
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from dias_jax.config import defaults
 from dias_jax.models.build import DTYPES
 from dias_jax.models.reduction import reduce_slots
 
-from .timed_step import prepare_training
+from .timed_steps import prepare_training, random_batch, seconds_of
 
 IMAGES = flags.DEFINE_integer("images", 256, "samples whose slots are merged", 1)
 SLOTS = flags.DEFINE_integer("slots", 24, "slots of a sample", 2)
@@ -40,20 +40,14 @@ def prepare_reduction(width, threshold):
     return lambda: jax.block_until_ready(reduce(slots))
 
 
-def seconds_of(function):
-    """How long one call takes."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def main(arguments):
     """Time both and print the share."""
     config = defaults.get_config()
     config.model.dtype, config.model.num_slots = DTYPE.value, SLOTS.value
     config.model.backbone.weights, config.batch_size = "random", STEP_IMAGES.value
     reduction = prepare_reduction(config.model.slot_width, config.model.reinit.threshold)
-    functions = reduction, prepare_training(config)
+    training = prepare_training(config, itertools.repeat(random_batch(config)))
+    functions = reduction, training
     for function in functions:
         function()  # compiles
     timings = [[seconds_of(function) for function in functions] for _ in range(REPEATS.value)]

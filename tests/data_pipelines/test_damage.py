@@ -141,3 +141,20 @@ def test_evaluation_never_replaces(coco, coco_config, tmp_path):
     coco_config.skip_damaged = True
     with pytest.raises(UserError, match="of validation in .*copy.* cannot be read"):
         list(pipeline.evaluation_batches(coco_config, "validation", 7))
+
+
+def test_views_to_be_kept_are_replaced_as_in_training(coco, coco_config, tmp_path):
+    edit_records(coco, coco_config, tmp_path / "copy", "train", damage_one)
+    coco_config.skip_damaged = True
+    batches = list(pipeline.view_batches(coco_config, "train", 11, views=2))
+    index, replaced = (
+        np.concatenate([batch[name] for batch in batches]) for name in ("index", "replaced")
+    )
+    (lost,) = set(np.flatnonzero(replaced) // 2)
+    assert replaced.sum() == 2 and (index[replaced] == (lost + 1) % 11).all()
+    np.testing.assert_array_equal(index[~replaced], np.arange(22)[~replaced] // 2)
+    with pytest.raises(UserError, match="of train in .*copy.* cannot be read"):
+        list(pipeline.view_batches(coco_config, "train", 11))  # as an evaluation sees them
+    coco_config.skip_damaged = False
+    with pytest.raises(UserError, match="of train in .*copy.* cannot be read"):
+        list(pipeline.view_batches(coco_config, "train", 11, views=2))

@@ -179,6 +179,61 @@ def test_views_instead_of_the_evaluations(coco_config):
     assert sum(batch["valid"].sum() for batch in batches) == 22
 
 
+class Numbers:
+    """In place of features, three views of each sample: which one, of what."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __len__(self):
+        return 3 * self.size
+
+    def __getitem__(self, number):
+        index, view = divmod(number, 3)
+        return {"index": np.int32(index), "replaced": np.bool_(False), "features": np.int32(view)}
+
+
+def test_features_come_in_the_order_of_images_and_change_view_with_the_epoch(coco_config):
+    expected = take(pipeline.train_batches(coco_config, 4, seed=1), 12)
+    found = take(pipeline.feature_batches(Numbers(11), 3, 4, 1, 0, (0, 1), 2), 12)
+    for batch, whole in zip(found, expected, strict=True):
+        assert set(batch) == {"features", "index", "replaced"}
+        np.testing.assert_array_equal(batch["index"], whole["index"])
+    views = np.concatenate([batch["features"] for batch in found])
+    np.testing.assert_array_equal(views, np.arange(48) // 11 % 3)
+
+    shards = [
+        take(pipeline.feature_batches(Numbers(11), 3, 4, 1, 5, (host, 2), 1), 7)
+        for host in range(2)
+    ]
+    assert_batches_equal(found[5:], join(shards))
+    with pytest.raises(UserError, match="a batch of 12 is larger than .* 11 samples"):
+        pipeline.feature_batches(Numbers(11), 3, 12, 1, 0, (0, 1), 1)
+
+
+@pytest.mark.parametrize("views", [0, 3])
+def test_views_alone_are_those_of_an_evaluation(coco_config, views):
+    arguments = coco_config, "validation", 4
+    expected = list(pipeline.evaluation_batches(*arguments, views=views))
+    found = list(pipeline.view_batches(*arguments, views=views))
+    for batch, whole in zip(found, expected, strict=True):
+        assert set(batch) == {"image", "index", "replaced", "valid"}
+        np.testing.assert_array_equal(batch["image"], whole["image"])
+        np.testing.assert_array_equal(batch["valid"], whole["valid"])
+        np.testing.assert_array_equal(batch["index"], whole["index"] // max(views, 1))
+    part = list(pipeline.view_batches(*arguments, views=views, start=4, limit=8))
+    assert_batches_equal(part, found[1:2])
+
+
+def test_features_come_beside_what_an_evaluation_has(coco_config):
+    arguments = coco_config, "validation", 4
+    expected = list(pipeline.evaluation_batches(*arguments))
+    found = list(pipeline.evaluation_batches(*arguments, features=Numbers(3)))
+    features = np.concatenate([batch.pop("features") for batch in found])
+    np.testing.assert_array_equal(features, [0, 1, 2, 0, 1, 2, 0, 0])  # the last one only fills
+    assert_batches_equal(found, expected)
+
+
 def test_shapes_are_not_cropped(shapes_config):
     source = sources.open_split(shapes_config, "train")
     batch = next(pipeline.train_batches(shapes_config, 3, seed=4))

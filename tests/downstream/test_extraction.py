@@ -10,7 +10,7 @@ from data_pipelines import pipeline
 from data_pipelines.drawn.shapes import Shapes
 from dias_jax.downstream import slot_cache
 from dias_jax.downstream.matching import match_maps
-from dias_jax.downstream.slot_cache import HEADER, SlotCache, missing_files
+from dias_jax.downstream.slot_cache import SlotCache
 from dias_jax.errors import UserError
 from dias_jax.evaluation import extraction
 from dias_jax.evaluation.extraction import extract_split
@@ -18,6 +18,7 @@ from dias_jax.models.build import build
 from dias_jax.models.prediction import predict
 from dias_jax.runs.state import start_variables
 from dias_jax.runs.trained_model import TrainedModel
+from dias_jax.sample_files import HEADER
 from dias_jax.segmentation import slot_map
 from dias_jax.steps.extraction import extract_step
 from tests.tiny import make_tiny_video_config
@@ -63,7 +64,7 @@ def test_what_is_extracted(untrained, tmp_path):
 
 def test_goes_on_where_it_was_stopped(untrained, tmp_path, monkeypatch):
     extract_split(untrained, "test", tmp_path / "whole", "aggregator")
-    complete = extraction.write_samples
+    complete = SlotCache.write
 
     def stopped(path, header, samples):
         complete(path, header, samples if path.stem != "00001" else interrupt(samples))
@@ -72,7 +73,7 @@ def test_goes_on_where_it_was_stopped(untrained, tmp_path, monkeypatch):
         yield next(samples)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(extraction, "write_samples", stopped)
+    monkeypatch.setattr(SlotCache, "write", stopped)
     with pytest.raises(KeyboardInterrupt):
         extract_split(untrained, "test", tmp_path / "stopped", "aggregator")
     files = sorted(path.name for path in (tmp_path / "stopped/test").iterdir())
@@ -82,8 +83,8 @@ def test_goes_on_where_it_was_stopped(untrained, tmp_path, monkeypatch):
 
     written = []
     monkeypatch.setattr(
-        extraction,
-        "write_samples",
+        SlotCache,
+        "write",
         lambda path, *rest: (written.append(path.name), complete(path, *rest)),
     )
     extract_split(untrained, "test", tmp_path / "stopped", "aggregator")
@@ -185,9 +186,9 @@ HEADER_OF_THREE = {
 def small_cache(tmp_path):
     """A folder with three samples of nothing."""
     folder = tmp_path / "test"
-    (path,) = missing_files(folder, HEADER_OF_THREE)
-    zeros = np.zeros(3, slot_cache.record_type(HEADER_OF_THREE))
-    slot_cache.write_samples(path, HEADER_OF_THREE, zeros)
+    (path,) = SlotCache.missing_files(folder, HEADER_OF_THREE)
+    zeros = np.zeros(3, SlotCache.record_type(HEADER_OF_THREE))
+    SlotCache.write(path, HEADER_OF_THREE, zeros)
     return folder
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dias_jax.config.defaults import get_config
-from dias_jax.downstream.slot_cache import missing_files, write_samples
+from dias_jax.downstream.slot_cache import SlotCache
 from dias_jax.errors import UserError
 from dias_jax.runs.trained_model import open_by_name
 from dias_jax.tasks import properties
@@ -29,14 +29,14 @@ def write_cache(folder, split, **changes):
         **{"questions": []},
         **{"kinds": dict(KINDS), "numbers": dict(NUMBERS), "protocol": "nothing is seen"},
     } | changes
-    (path,) = missing_files(folder / split, header)
+    (path,) = SlotCache.missing_files(folder / split, header)
     samples = make_samples(SIZES[split], seed=len(split))
     others = {"iou": np.ones(G), "boxes": np.zeros((G, 4)), "crowd": np.zeros(G, bool)}
     others |= {"overlap": np.zeros((S, G)), "segments": np.zeros((1, 1))}
     others |= {"frame": 0, "answers": np.zeros(0)}
     if not header["kinds"]:
         others |= {"kinds": np.zeros((G, 0)), "numbers": np.zeros((G, 0))}
-    write_samples(path, header, (sample | others for sample in samples))
+    SlotCache.write(path, header, (sample | others for sample in samples))
 
 
 @pytest.fixture

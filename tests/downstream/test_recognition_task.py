@@ -11,9 +11,10 @@ import sklearn.metrics
 from dias_jax.config.defaults import get_config
 from dias_jax.downstream.probe import Probe
 from dias_jax.downstream.recognition_losses import recognition_objective
-from dias_jax.downstream.slot_cache import HEADER, SlotCache, missing_files, write_samples
+from dias_jax.downstream.slot_cache import SlotCache
 from dias_jax.errors import UserError
 from dias_jax.runs.trained_model import open_by_name, restore
+from dias_jax.sample_files import HEADER
 from dias_jax.steps.schedules import learning_rate
 from dias_jax.tasks import probing, recognition
 from dias_jax.tasks.of_config import task_of
@@ -69,8 +70,8 @@ def make_samples(split):
 
 def write_cache(folder, split, **changes):
     header = make_header(split, **changes)
-    (path,) = missing_files(folder / split, header)
-    write_samples(path, header, make_samples(split))
+    (path,) = SlotCache.missing_files(folder / split, header)
+    SlotCache.write(path, header, make_samples(split))
 
 
 @pytest.fixture

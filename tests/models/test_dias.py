@@ -49,6 +49,21 @@ def test_what_is_no_batch_of_images_is_refused(case, shape):
         predict(model, variables, np.zeros(shape, np.uint8), jax.random.key(0))
 
 
+def test_features_may_be_given_in_place_of_images(case):
+    """Those in bfloat16 are what they are in float32, and the backbone is not asked."""
+    model, variables, images = case
+    features = forward(model, variables, images, rngs=streams(0)).features.astype(jnp.bfloat16)
+    trained = {"params": variables["params"]}
+    given = [
+        forward(model, trained, None, features=features.astype(dtype), rngs=streams(0))
+        for dtype in (jnp.bfloat16, jnp.float32)
+    ]
+    chex.assert_trees_all_equal(*given)
+    expected = forward(model, variables, images, rngs=streams(0))
+    chex.assert_trees_all_close(given[0].slots, expected.slots, rtol=0.05, atol=0.05)
+    assert (given[0].features != expected.features).any()
+
+
 def test_output_has_the_promised_shapes(case):
     model, variables, images = case
     output = forward(model, variables, images, rngs=streams(0))

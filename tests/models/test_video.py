@@ -128,6 +128,15 @@ def test_output_has_the_promised_shapes(config):
     assert output.similarity is None and output.state.slots.shape == (2, 5, 16)
 
 
+def test_features_may_be_given_in_place_of_a_video(config):
+    model, variables = start(config)
+    video = frames()
+    expected = model.apply(variables, video, rngs=KEYS)
+    trained = {"params": variables["params"]}
+    given = model.apply(trained, features=expected.features, rngs=KEYS)
+    chex.assert_trees_all_close(given, expected, **CLOSE)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("reduce_at", ["clip", "every"])
 def test_without_reduction_its_time_does_not_matter(config, reduce_at):

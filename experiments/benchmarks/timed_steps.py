@@ -1,6 +1,7 @@
-"""A training step that needs no data and no weights, to be timed."""
+"""Training steps to be timed, which need no data set."""
 
 import functools
+import time
 
 import jax
 import numpy as np
@@ -14,8 +15,15 @@ from dias_jax.tasks.discovery import discovery_loss, objective_options
 from dias_jax.training.optimizer import build_optimizer
 
 
-def prepare_training(config, is_split=True):
-    """A function that takes one training step of an image config, and waits.
+def random_batch(config):
+    """A training batch of images that need no data set."""
+    size, count = config.data.image_size, config.batch_size
+    images = np.random.default_rng(0).integers(0, 255, (count, size, size, 3), np.uint8)
+    return {"image": images, "index": np.arange(count, dtype=np.int32)}
+
+
+def prepare_training(config, batches, is_split=True):
+    """A function that takes one training step, on the next of the batches, and waits.
 
     is_split: whether all devices take part, or only the first.
     """
@@ -24,17 +32,22 @@ def prepare_training(config, is_split=True):
     objective = functools.partial(dias_objective, **objective_options(config))
     loss_fn = functools.partial(discovery_loss, model=model, objective=objective)
     step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer)
-    size, count = config.data.image_size, config.batch_size
-    images = np.random.default_rng(0).integers(0, 255, (count, size, size, 3), np.uint8)
-    batch, key = {"image": images, "index": np.arange(count, dtype=np.int32)}, jax.random.key(0)
     if is_split:
-        step, batch = devices.compile_step(step, donate=True), devices.spread(batch)
+        step, put = devices.compile_step(step, donate=True), devices.spread
     else:
-        step, batch = jax.jit(step, donate_argnums=0), jax.device_put(batch)
+        step, put = jax.jit(step, donate_argnums=0), jax.device_put
+    key = jax.random.key(0)
 
     def advance():
         nonlocal state
-        state, metrics = step(state, batch, key)
+        state, metrics = step(state, put(next(batches)), key)
         jax.block_until_ready((state, metrics))
 
     return advance
+
+
+def seconds_of(function):
+    """How long one call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
