@@ -22,4 +22,5 @@ def get_config(variant=""):
     config.model.num_slots = 8
     config.model.decoder.num_tokens = 256
     config.model.token_stride = 2
+    config.model.backbone.connected = False  # no two discs share a hue
     return defaults.released(config) if variant == "released" else config

@@ -21,9 +21,12 @@ def get_config(variant=""):
     if variant not in ("", "states"):
         raise UserError(f"--config=prediction_bouncing:{variant}: the only variant is :states")
     config = defaults.of_prediction(defaults.get_config())
-    config.steps, config.batch_size, config.data.threads = 4_000, 64, 2
+    config.steps, config.batch_size, config.data.threads = 1_500, 32, 2
     config.probe.slots = "slots/bouncing_states" if variant else "slots/bouncing"
+    config.probe.standardise = True
     config.rollout.update(observed=10, predicted=10, width=64, layers=2, heads=4, mlp_width=256)
-    config.rollout.dropout = 0.0
-    config.optimizer.learning_rate = 1e-3
+    # Whole slots instead of changes of them, or no order of slots, and motion is learnt later.
+    config.rollout.update(window=4, residual=True, slot_embedding=True, dropout=0.0)
+    config.optimizer.learning_rate = 4e-3
+    config.evaluation.every = 500
     return config

@@ -178,8 +178,12 @@ KEYS = {
         "of slots and things: by their masks, or by the probe's loss, which flatters it",
         choices=("mask", "loss"),
     ),
+    "probe.standardise": Key(
+        False, "slots by their mean and deviation over train; of roll-outs and read-outs"
+    ),
     # Of a roll-out of slots into the future (task prediction).
-    "rollout.observed": Key(6, "frames that it sees at a time", 1),
+    "rollout.observed": Key(6, "frames before those that it predicts", 1),
+    "rollout.window": Key(0, "the last frames that it sees at a time; 0: as many as observed", 0),
     "rollout.predicted": Key(10, "frames that it predicts in training, one from another", 1),
     "rollout.frame_offset": Key(1, "it sees and predicts every so manieth frame", 1),
     "rollout.width": Key(128, "of its Transformer", 2),
@@ -187,6 +191,7 @@ KEYS = {
     "rollout.heads": Key(8, "of its Transformer", 1),
     "rollout.mlp_width": Key(512, "of its Transformer", 1),
     "rollout.pre_norm": Key(True, "norms before the branches, as released, or after them"),
+    "rollout.residual": Key(False, "it predicts changes, as published; released code: slots"),
     "rollout.slot_embedding": Key(False, "an embedding of every slot, so that their order matters"),
     "rollout.dropout": Key(0.1, "in training", 0, 0.99),
     "rollout.model": Key(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dias_jax.downstream.standardise import Units
 from dias_jax.errors import UserError
 from dias_jax.models.layers import Linear, Mlp
 
@@ -31,6 +32,7 @@ class RelationReadout(nn.Module):
     slot_width: int  # D
     width: int  # of what is known of a pair
     aggregation: str = "max"  # of AGGREGATIONS, over pairs
+    units: Units = Units()  # in which it has its slots
 
     @nn.compact
     def __call__(self, slots, slot_mask=None, train=False):
@@ -38,6 +40,7 @@ class RelationReadout(nn.Module):
             raise UserError(
                 f'aggregation "{self.aggregation}" is unknown: use one of {tuple(AGGREGATIONS)}'
             )
+        slots = self.units.apply(slots)
         first, second = np.triu_indices(slots.shape[2], 1)
         pairs = jnp.concatenate([slots[:, :, first], slots[:, :, second]], axis=-1)
         pairs = Linear(self.width, name="relation")(pairs)  # (B, F, pair, width)
@@ -64,9 +67,11 @@ class SelectingReadout(nn.Module):
 
     slot_width: int  # D
     width: int  # of the MLP's hidden layer
+    units: Units = Units()  # in which it has its slots
 
     @nn.compact
     def __call__(self, slots, slot_mask=None, train=False):
+        slots = self.units.apply(slots)
         scores = Linear(2, name="role")(slots)  # (B, F, S, 2)
         if slot_mask is not None:
             scores = jnp.where(slot_mask[..., None], scores, -jnp.inf)

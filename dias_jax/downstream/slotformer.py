@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dias_jax.downstream.standardise import Units
 from dias_jax.errors import UserError
 from dias_jax.models.layers import (
     LayerNorm,
@@ -41,6 +42,8 @@ class SlotFormer(nn.Module):
     dropout: float = 0.1  # in training
     pre_norm: bool = True
     num_embedded: int = 0  # slots with a learnt embedding each; 0: none, slots are exchangeable
+    residual: bool = False  # a change of the last slots is predicted, at first none; else new ones
+    units: Units = Units()  # in which the Transformer has its slots
 
     def setup(self):
         self.input = Linear(self.width)
@@ -49,7 +52,8 @@ class SlotFormer(nn.Module):
             self.slot_embedding = self.param("slot_embedding", nn.initializers.zeros, shape)
         fields = {"heads": self.heads, "mlp_width": self.mlp_width, "pre_norm": self.pre_norm}
         self.encoder = [EncoderLayer(**fields) for _ in range(self.layers)]
-        self.output = Linear(self.slot_width)
+        start = {"kernel_init": nn.initializers.zeros} if self.residual else {}
+        self.output = Linear(self.slot_width, **start)
 
     def __call__(self, slots, num_steps, slot_mask=None, train=False, sample_index=None):
         if slot_mask is None:
@@ -81,7 +85,7 @@ class SlotFormer(nn.Module):
     def predict_next(self, slots, slot_mask, keys=None):
         """slots (B, F, S, D), slot_mask (B, F, S), keys (B,) or None -> (B, S, D)."""
         batch, frames, count, _ = slots.shape
-        x = self.input(slots) + time_embedding(frames, self.width)[:, None]
+        x = self.input(self.units.apply(slots)) + time_embedding(frames, self.width)[:, None]
         if self.num_embedded:
             x += self.slot_embedding
         x, slot_mask = x.reshape(batch, -1, self.width), slot_mask.reshape(batch, -1)
@@ -89,7 +93,9 @@ class SlotFormer(nn.Module):
         for number, layer in enumerate(self.encoder):
             wanted = count if layer is self.encoder[-1] else x.shape[1]
             x = layer(x, slot_mask, drop[4 * number :][:4], wanted)
-        return self.output(x)
+        if self.residual:
+            return slots[:, -1] + self.units.scale(self.output(x))
+        return self.units.undo(self.output(x))
 
     def smallest_inputs(self, height, width):
         """One frame of few slots, {name of an argument: value}, whatever the image's size."""

@@ -21,7 +21,14 @@ from dias_jax.evaluation.prediction import (
 from dias_jax.evaluation.split import open_evaluation, read_evaluation
 from dias_jax.runs.checkpoints import digests
 from dias_jax.runs.trained_model import open_by_name, restore
-from dias_jax.tasks.probing import HELD_OUT, ProbeTask, header_of, limited, open_samples
+from dias_jax.tasks.probing import (
+    HELD_OUT,
+    ProbeTask,
+    header_of,
+    limited,
+    open_samples,
+    units_for,
+)
 
 
 class Prediction(ProbeTask):
@@ -50,7 +57,7 @@ class Prediction(ProbeTask):
         if split != "train":
             return open_clips(self.config, split)
         options, frames = self.config.rollout, header_of(self.config, split)["clip_frames"]
-        samples, length = open_samples(self.config, split), options.observed + options.predicted
+        samples, length = open_samples(self.config, split), seen_frames(options) + options.predicted
         return SlotClips(samples, frames, length, options.frame_offset, every_start=True)
 
     def evaluate(self, variables, on_picture):
@@ -97,6 +104,11 @@ def check_frames(config):
             f"{config.probe.slots}/train has clips of {header['clip_frames']} frames, a window has "
             f"{span}: extract slots of longer ones, or lower config.rollout.observed or predicted"
         )
+    if options.window > options.observed:
+        raise UserError(
+            f"config.rollout.window={options.window}: no more than the "
+            f"{options.observed} observed frames can be seen"
+        )
     if options.width % options.heads:
         raise UserError(
             f"config.rollout.heads={options.heads} does not divide config.rollout.width="
@@ -106,6 +118,11 @@ def check_frames(config):
         raise UserError(
             f"config.rollout.width={options.width}: must be even, half of it marks time by sines"
         )
+
+
+def seen_frames(options):
+    """How many frames a roll-out sees at a time; options: `config.rollout`."""
+    return options.window or options.observed
 
 
 def open_clips(config, split):
@@ -118,7 +135,7 @@ def build_rollout(config):
     options, header = config.rollout, header_of(config, "train")
     return SlotFormer(
         slot_width=header["slot_width"],
-        window=options.observed,
+        window=seen_frames(options),
         width=options.width,
         layers=options.layers,
         heads=options.heads,
@@ -126,6 +143,8 @@ def build_rollout(config):
         dropout=options.dropout,
         pre_norm=options.pre_norm,
         num_embedded=header["num_slots"] if options.slot_embedding else 0,
+        residual=options.residual,
+        units=units_for(config),
     )
 
 

@@ -6,8 +6,10 @@ from data_pipelines import pipeline
 from dias_jax import devices
 from dias_jax.config.checks import check_config
 from dias_jax.downstream.slot_cache import OF_SPLIT, Part, SlotCache
+from dias_jax.downstream.standardise import Units, units_of
 from dias_jax.errors import UserError
 
+MEASURED = 10_000  # samples of train, at most, that decide the units of slots
 HELD_OUT = "held_out"  # the slice of train on which the best step is chosen
 
 
@@ -100,3 +102,14 @@ def header_of(config, split, train_split="train"):
 def with_replaced(sample, rng):
     """A sample as it is, and that it stands in for no other."""
     return sample | {"replaced": np.bool_(False)}
+
+
+def units_for(config, train_split="train"):
+    """The Units in which slots are learnt from: those of the train split, or as they are."""
+    if not config.probe.standardise:
+        return Units()
+    samples = open_samples(config, "train", train_split)
+    # Evenly over the split, so that all frames of clips and all views count.
+    numbers = np.linspace(0, len(samples) - 1, min(MEASURED, len(samples))).astype(int)
+    measured = [samples[i] for i in numbers]
+    return units_of(*(np.stack([x[name] for x in measured]) for name in ("slots", "slot_mask")))

@@ -11,7 +11,14 @@ from dias_jax.evaluation import reasoning
 from dias_jax.runs.config_file import load_config
 from dias_jax.runs.trained_model import restore
 from dias_jax.tasks.prediction import build_rollout, check_past
-from dias_jax.tasks.probing import HELD_OUT, ProbeTask, header_of, limited, open_samples
+from dias_jax.tasks.probing import (
+    HELD_OUT,
+    ProbeTask,
+    header_of,
+    limited,
+    open_samples,
+    units_for,
+)
 
 TRAIN = "readout"  # the split that read-outs learn from, which roll-outs have not seen
 
@@ -135,9 +142,10 @@ def open_rollout(config):
 def build_readout(config):
     """The read-out of a config for the slots that it is trained on."""
     options, width = config.readout, header_of(config, "train", TRAIN)["slot_width"]
+    units = units_for(config, TRAIN)
     if options.kind == "selecting":
-        return SelectingReadout(width, options.width)
-    return RelationReadout(width, options.width, options.aggregation)
+        return SelectingReadout(width, options.width, units)
+    return RelationReadout(width, options.width, options.aggregation, units)
 
 
 def protocol_line(config, split, rollout):

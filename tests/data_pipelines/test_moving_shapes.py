@@ -164,7 +164,8 @@ def test_things_that_are_alike_share_a_hue(videos):
             for image, mask in masks
             if (mask == number).sum() > 40
         ]
-        spreads[script.events["alike"]].append(1 - np.abs(np.exp(2j * np.pi * np.array(hues)).mean()))
+        mean = np.exp(2j * np.pi * np.array(hues)).mean()
+        spreads[script.events["alike"]].append(1 - np.abs(mean))
     assert max(spreads[True]) < 0.05 < 0.3 < min(spreads[False])
 
 
