@@ -19,7 +19,7 @@ def get_config(variant=""):
             f"--config=moving_shapes:{variant}: the only variant is moving_shapes:released"
         )
     config = defaults.get_config()
-    config.steps, config.batch_size = 1_600, 16  # many short clips: long ones learn slower
+    config.steps, config.batch_size = 800, 16  # many short clips: long ones learn slower
     config.data.update(name="moving_shapes", image_size=96, threads=2, clip_frames=2, views=1)
     config.model.kind = "video"
     config.model.update(num_slots=16, slot_width=64, token_stride=3)

@@ -50,7 +50,7 @@ def squares(frames=FRAMES, missing=2):
         "valid": np.array([True]),
         "mask": mask[None],
         "frame_valid": (np.arange(frames + missing) < frames)[None],
-        "events": np.array([[False, True, True, False]]),
+        "events": np.array([[False, True, True, False, False]]),
     }
 
 

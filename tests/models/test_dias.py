@@ -367,6 +367,7 @@ def test_the_published_model_has_the_published_size():
 
 def test_start_follows_the_reference_distributions(tiny_config):
     tiny_config.model.slot_width = 64
+    tiny_config.model.decoder.num_layers = 2
     model = build(tiny_config.model)
     start = jax.jit(initialize, static_argnums=(0, 2))
     params = start(model, jax.random.key(0), 32)["params"]
