@@ -234,7 +234,7 @@ def test_a_disk_without_room_is_named_at_the_start(tiny_config, tmp_path, monkey
 
 def test_another_config_is_refused_by_key(tiny_config, tmp_path):
     train(tiny_config, tmp_path)
-    tiny_config.log_every = 1  # changes nothing that is computed
+    tiny_config.log_every, tiny_config.steps_per_call = 1, 2  # change nothing that is computed
     train(tiny_config, tmp_path)
     tiny_config.model.num_slots = 5
     with pytest.raises(UserError, match="config.model.num_slots=4"):
