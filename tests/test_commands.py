@@ -23,6 +23,7 @@ COMMANDS = (
     "experiments.studies.video",
     "experiments.studies.features",
     "experiments.studies.gradients",
+    "experiments.studies.views",
     "experiments.benchmarks.reduction_cost",
     "experiments.benchmarks.ahead",
     "experiments.benchmarks.cached_features",
