@@ -24,6 +24,7 @@ COMMANDS = (
     "experiments.studies.features",
     "experiments.studies.gradients",
     "experiments.benchmarks.growth",
+    "experiments.studies.views",
     "experiments.benchmarks.reduction_cost",
     "experiments.benchmarks.ahead",
     "experiments.benchmarks.cached_features",
