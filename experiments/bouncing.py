@@ -18,8 +18,10 @@ def get_config(variant=""):
         raise UserError(f"--config=bouncing:{variant}: the only variant is bouncing:released")
     config = load_experiment("moving_shapes")
     config.data.update(name="bouncing", image_size=64)
-    config.steps = 800
+    config.steps = 600
     config.model.num_slots = 8
     config.model.decoder.num_tokens = 256
     config.model.token_stride = 2
+    # Without it all slots of a video become one within ten frames.
+    config.loss.contrast_weight = 0.5
     return defaults.released(config) if variant == "released" else config
