@@ -4,7 +4,8 @@ python -m dias_jax.train --config=bouncing --workdir=runs/bouncing
 
 The recipe of `moving_shapes` at 64x64 pixels with half as many slots. Its slots are predicted by
 `prediction_bouncing`, and answer questions in `reasoning_bouncing`. Hardware: 2 CPU cores.
-`bouncing:released` merges nothing. FG-ARI and all else: not measured with three seeds yet.
+`bouncing:released` merges nothing. Seed 42 after 400 steps, 16 validation videos, decoder masks: mBO
+28, of frames 38, too little for the tasks on its slots. Three seeds have not been run.
 """
 
 from dias_jax.config import defaults
@@ -18,9 +19,11 @@ def get_config(variant=""):
         raise UserError(f"--config=bouncing:{variant}: the only variant is bouncing:released")
     config = load_experiment("moving_shapes")
     config.data.update(name="bouncing", image_size=64)
-    config.steps = 800
+    config.steps = 600
     config.model.num_slots = 8
     config.model.decoder.num_tokens = 256
     config.model.token_stride = 2
     config.model.backbone.connected = False  # no two discs share a hue
+    # Without it all slots of a video become one within ten frames.
+    config.loss.contrast_weight = 0.5
     return defaults.released(config) if variant == "released" else config

@@ -9,7 +9,8 @@ python -m dias_jax.evaluate --workdir=runs/prediction_bouncing --split=test
 
 SlotFormer, narrower and shallower than published, on windows of 10 + 10 frames.
 `prediction_bouncing:states` has true places and radii in slots/bouncing_states instead of slots
-(extract --representation=true_states): what the roll-out alone can do. Hardware: 2 CPU cores.
+(extract --representation=true_states): what the roll-out alone can do, with 1,600 videos
+0.27 of the error of copying, linear extrapolation 1.09 (one seed). Hardware: 2 CPU cores.
 """
 
 from dias_jax.config import defaults

@@ -74,9 +74,12 @@ def run_arm(name, seed, out):
     directory = out / name / str(seed)
     if (directory / arms.RESULT).exists():
         return
-    trained = train_model(model_config(name, seed), out / model_arm(name) / str(seed) / "model")
+    model, folder = (name, directory) if name != STATES else (WHOLE, out / name)
+    seed_of_model = seed if name != STATES else int(arms.SEEDS.value[0])  # states have no model
+    model = out / model / str(seed_of_model) / "model"
+    trained = train_model(model_config(name, seed_of_model), model)
     metrics = score_model(trained)
-    slots = extract_all(trained, name, directory)
+    slots = extract_all(trained, name, folder, str(model))
     workdir = directory / "rollout"
     found = learn(prediction_config(name, seed, slots), workdir, prediction.report)
     metrics |= found["metrics"] | beats(found["metrics"])
@@ -89,11 +92,6 @@ def run_arm(name, seed, out):
         metrics |= {f"{seen}/{key}": value for key, value in found["metrics"].items()}
         protocols.append(found["protocol"])
     arms.keep_result(directory, metrics, "; ".join(protocols))
-
-
-def model_arm(name):
-    """The arm whose model is taken."""
-    return WHOLE if name == STATES else name
 
 
 def model_config(name, seed):
@@ -121,14 +119,13 @@ def score_model(trained):
     return evaluate_split(step, trained.variables, config, "test")[0]
 
 
-def extract_all(trained, name, directory):
-    """Extract what an arm learns from: -> the folder."""
+def extract_all(trained, name, folder, model):
+    """Extract what an arm learns from; model: where it is: -> the folder."""
     representation = "true_states" if name == STATES else "slots"
     for split, limit in zip(SPLITS, VIDEOS.value, strict=True):
         trained.config.evaluation.limit = limit
-        where = str(directory / "model")
-        extract_split(trained, split, directory / "slots", "aggregator", representation, name=where)
-    return directory / "slots"
+        extract_split(trained, split, folder / "slots", "aggregator", representation, name=model)
+    return folder / "slots"
 
 
 def learn(config, workdir, report):

@@ -16,6 +16,7 @@ from dias_jax.runs.state import start_variables
 from dias_jax.runs.trained_model import TrainedModel
 from dias_jax.tasks import prediction, reasoning
 from dias_jax.tasks.of_config import task_of
+from dias_jax.tasks.probing import open_samples
 from dias_jax.training.loop import fit
 from tests.tiny import make_tiny_video_config
 
@@ -176,11 +177,27 @@ def test_masks_go_through_interleaved_sequences():
 
 
 @pytest.mark.slow
+def test_units_are_those_of_what_is_trained_on(config):
+    """The held-out slice does not count, and a window is no longer than what is seen."""
+    config.probe.standardise, config.rollout.window = True, 2
+    task = task_of(config)
+    frames = SlotClips(open_samples(config, "train"), 30)
+    assert len(frames) == 9
+    clips = [frames[i] for i in range(9)]
+    used = np.concatenate([clip["slots"][clip["slot_mask"]] for clip in clips])
+    np.testing.assert_allclose(task.model.units.mean, used.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(task.model.units.deviation, used.std(0), rtol=1e-5)
+    assert task.model.window == 2 and task.open("train")[0]["slots"].shape == (5, 5, 5)
+
+
 def test_what_cannot_be_run_is_refused(config):
     config.rollout.predicted = 40
     with pytest.raises(UserError, match="clips of 30 frames, a window has 44"):
         task_of(config)
-    config.rollout.update(predicted=3, heads=3)
+    config.rollout.update(predicted=3, window=5)
+    with pytest.raises(UserError, match="window=5: no more than the 4 observed frames"):
+        task_of(config)
+    config.rollout.update(window=0, heads=3)
     with pytest.raises(UserError, match="heads=3 does not divide config.rollout.width=16"):
         task_of(config)
     config.task, config.readout.observed = "reasoning", 30

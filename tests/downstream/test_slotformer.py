@@ -11,6 +11,7 @@ import pytest
 from dias_jax.downstream import slotformer
 from dias_jax.downstream.rollout_losses import rollout_objective, slot_loss
 from dias_jax.downstream.slotformer import SlotFormer, roll_out_interleaved
+from dias_jax.downstream.standardise import Units, units_of
 from dias_jax.errors import UserError
 from dias_jax.models.inputs import initialize
 from dias_jax.runs.state import TrainState
@@ -236,3 +237,34 @@ def test_a_window_of_frames_is_seen(golden, batch):
 
     gradient = jax.grad(total)(jnp.asarray(batch["slots"]))
     assert gradient[:, -4:].any((1, 2, 3)).all() and not gradient[:, :-4].any()
+
+
+def test_changes_start_from_a_copy():
+    """A roll-out of changes is at first a copy of the last slots, whatever units they have."""
+    slots = np.random.default_rng(0).standard_normal((2, 4, 3, 12)).astype(np.float32)
+    units = units_of(slots.reshape(-1, 3, 12), np.ones((8, 3), bool))
+    model = MODEL.clone(residual=True, units=units)
+    variables = model.init(jax.random.key(0), slots, 1)
+    np.testing.assert_array_equal(model.apply(variables, slots, 2)[:, 1], slots[:, -1])
+
+
+def test_units_do_not_show_in_what_is_predicted():
+    """Slots in other units, and a model that knows these: the same prediction in those units."""
+    random = np.random.default_rng(1)
+    slots = random.standard_normal((2, 4, 3, 12)).astype(np.float32)
+    mean, deviation = random.standard_normal(12), random.uniform(0.5, 2, 12)
+    units = Units(tuple(mean.tolist()), tuple(deviation.tolist()))
+    variables = MODEL.init(jax.random.key(0), slots, 1)
+    plain = MODEL.apply(variables, slots, 3)
+    moved = (slots * deviation + mean).astype(np.float32)
+    found = MODEL.clone(units=units).apply(variables, moved, 3)
+    np.testing.assert_allclose(found, plain * deviation + mean, rtol=1e-4, atol=1e-4)
+
+
+def test_units_are_of_slots_in_use():
+    slots = np.zeros((4, 2, 3))
+    slots[:, 0] = [[1, 5, 7], [3, 5, 7], [1, 5, 7], [3, 5, 7]]
+    slots[:, 1] = 100  # not in use
+    units = units_of(slots, np.array([[True, False]] * 4))
+    assert units.mean == (2, 5, 7)
+    assert units.deviation == (1, 1, 1)  # what does not vary is left as it is
