@@ -26,7 +26,6 @@ def get_config(variant=""):
     config.probe.slots = "slots/bouncing_states" if variant else "slots/bouncing"
     config.probe.standardise = True
     config.rollout.update(observed=10, predicted=10, width=64, layers=2, heads=4, mlp_width=256)
-    # Whole slots instead of changes of them, or no order of slots, and motion is learnt later.
     config.rollout.update(window=4, residual=True, slot_embedding=True, dropout=0.0)
     config.optimizer.learning_rate = 4e-3
     config.evaluation.every = 500
