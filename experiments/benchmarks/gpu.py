@@ -1,0 +1,103 @@
+"""Everything that is to be measured on a GPU, by one command, in about ten minutes.
+
+python -m dias_jax.experiments.benchmarks.gpu --reference=DIR --out=runs/gpu
+
+Runs in turn, each in a process of its own: both implementations in bfloat16 at several batch sizes
+(`dias_jax.compare`), with the instructions that its profiles name as the longest, and the embedded
+default from start to end. OUT holds a log of each and speed/report.html. A part that
+fails is named at the end and does not stop the others.
+"""
+
+import collections
+import gzip
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+from absl import flags
+
+from dias_jax.cli import require, run
+from dias_jax.errors import UserError
+from dias_jax.pictures.tables import markdown_table
+
+LONGEST = 10  # instructions of the profile
+
+REFERENCE = flags.DEFINE_string("reference", None, "checkout of github.com/Genera1Z/DIAS")
+OUT = flags.DEFINE_string("out", None, "directory for logs, profiles and the report")
+BATCH_SIZES = flags.DEFINE_string("batch_sizes", "32,256", "of both implementations")
+SIZE = flags.DEFINE_string("size", "full", "of the model that is compared: full or tiny")
+STEPS = flags.DEFINE_integer("steps", 0, "of the embedded default; 0: its own number", 0)
+
+
+def commands(out):
+    """{name of a part: arguments after `python -m`}."""
+    steps = [f"--config.steps={STEPS.value}"] * bool(STEPS.value)
+    return {
+        "speed": [
+            *("dias_jax.compare", "--parts=speed", "--dtypes=bfloat16", f"--size={SIZE.value}"),
+            *(f"--reference={REFERENCE.value}", f"--batch_sizes={BATCH_SIZES.value}"),
+            *(f"--out={out / 'speed'}", f"--trace={out / 'profile'}"),
+        ],
+        "shapes": ["dias_jax.train", "--config=shapes", f"--workdir={out / 'shapes'}", *steps],
+    }
+
+
+def run_part(name, arguments, out):
+    """Run one part with its output in OUT/NAME.log: -> seconds, exit code."""
+    start = time.perf_counter()
+    with open(out / f"{name}.log", "w") as log:
+        command = [sys.executable, "-m", *arguments]
+        code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
+    return time.perf_counter() - start, code
+
+
+def longest_instructions(folder):
+    """The newest profile below a folder: -> [[instruction, calls, milliseconds, percent]].
+
+    Of what XLA ran, on all devices together; a loop is counted beside what it holds.
+    """
+    traces = sorted(folder.rglob("*.trace.json.gz"), key=lambda path: path.stat().st_mtime)
+    if not traces:
+        return []
+    with gzip.open(traces[-1], "rt") as file:
+        events = json.load(file)["traceEvents"]
+    time_of, calls_of = collections.Counter(), collections.Counter()
+    for event in events:
+        name = event.get("args", {}).get("hlo_op")
+        if name is not None:
+            time_of[name] += event["dur"]  # microseconds
+            calls_of[name] += 1
+    total = sum(time_of.values())
+    return [
+        [name, calls_of[name], f"{spent / 1e3:.2f}", f"{100 * spent / total:.1f}"]
+        for name, spent in time_of.most_common(LONGEST)
+    ]
+
+
+def main(arguments):
+    """Run all parts, then print what they took, the report and the longest instructions."""
+    require("reference", "out")
+    out = pathlib.Path(OUT.value)
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name, command in commands(out).items():
+        seconds, code = run_part(name, command, out)
+        rows.append([name, f"{seconds:.0f}", "done" if code == 0 else f"exit code {code}"])
+        print(" ".join(map(str, rows[-1])), flush=True)
+    print(markdown_table(["part", "seconds", "how it ended"], rows))
+    report = out / "speed" / "report.md"
+    if report.exists():
+        print(report.read_text())
+    header = ["instruction", "calls", "milliseconds", "%"]
+    for folder in sorted((out / "profile").glob("*")):
+        print(f"\n{folder.name}\n\n{markdown_table(header, longest_instructions(folder))}")
+    failed = [name for name, _, end in rows if end != "done"]
+    if failed:
+        logs = ", ".join(str(out / f"{name}.log") for name in failed)
+        raise UserError(f"failed: {', '.join(failed)}; what they said is in {logs}")
+
+
+if __name__ == "__main__":
+    run(main)
