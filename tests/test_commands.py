@@ -27,6 +27,8 @@ COMMANDS = (
     "experiments.studies.views",
     "experiments.benchmarks.reduction_cost",
     "experiments.benchmarks.ahead",
+    "experiments.benchmarks.gpu",
+    "experiments.benchmarks.roofline",
     "experiments.benchmarks.cached_features",
     "experiments.benchmarks.data_speed",
     "dias_jax.demo",

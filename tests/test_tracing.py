@@ -8,7 +8,7 @@ import pytest
 
 from dias_jax.tasks.discovery import Discovery
 from dias_jax.training import loop
-from experiments.benchmarks import ahead
+from experiments.benchmarks import step_shapes
 from tests.tiny import make_tiny_config, make_tiny_video_config
 
 STAGES = ("resize", "backbone", "projector", "aggregator", "reduction", "decoder", "losses")
@@ -19,7 +19,7 @@ STAGES += ("optimizer",)
 def test_every_stage_has_a_name_in_the_step(make_config):
     config = make_config()
     config.data.image_size, config.model.backbone.input_scale = 64, 0.5
-    step, shapes = ahead.training_of(config)
+    step, shapes = step_shapes.training_of(config)
     lowered = jax.jit(functools.partial(step, axis_name=None)).lower(*shapes)
     names = " ".join(re.findall(r'loc\("(jit[^"]*)"', lowered.as_text(debug_info=True)))
     assert [stage for stage in STAGES if not re.search(rf"[/(]{stage}[/)]", names)] == []

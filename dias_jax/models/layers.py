@@ -147,11 +147,12 @@ def attend(query, key, value, heads):
 
     query (B, N, C), key and value (B, M, C) -> (B, N, C) in the value's dtype.
     """
-    in_groups = functools.partial(attend_in_groups, heads)
+    one_by_one = functools.partial(attend_in_groups, heads, heads)
     return jax.lax.platform_dependent(
         *(query, key, value),
-        cpu=functools.partial(in_groups, heads),  # XLA for CPUs needs half the time for this
-        default=functools.partial(in_groups, 1),
+        cpu=one_by_one,  # XLA for CPUs needs half the time for this
+        tpu=one_by_one,  # one head's weights stay on the chip where those of all do not
+        default=functools.partial(attend_in_groups, heads, 1),
     )
 
 

@@ -14,7 +14,6 @@ import pathlib
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from jax.sharding import Mesh, PartitionSpec
@@ -25,20 +24,11 @@ from dias_jax.cli import require, run
 from dias_jax.config.checks import check_config
 from dias_jax.config.experiments import define_config_flag
 from dias_jax.errors import UserError, reason
-from dias_jax.losses import dias_objective
-from dias_jax.models.build import build
-from dias_jax.models.inputs import initialize
-from dias_jax.runs.state import TrainState
-from dias_jax.steps.evaluation import eval_step
-from dias_jax.steps.training import train_step
-from dias_jax.tasks.discovery import discovery_loss, objective_options
-from dias_jax.tasks.video import VideoDiscovery
-from dias_jax.training.optimizer import build_optimizer
 
 from .compiled_text import summarize
+from .step_shapes import evaluation_of, training_of
 
 STEPS = ("training", "evaluation")
-NUM_MASKS = 64  # of the truth in evaluation, about as many as in COCO
 # libtpu would look for the TPU that this machine is part of, and be alone with it.
 LIBTPU = {
     "TPU_SKIP_MDS_QUERY": "1",
@@ -68,59 +58,6 @@ CHIPS = {
     "v5e": Chip(197e12, 819e9, 16e9, 197e12 / (4 * 2 * 128**2)),
     "v5p": Chip(459e12, 2765e9, 95e9, 459e12 / (8 * 2 * 128**2)),
 }
-
-
-def loss_of(config, model):
-    """The loss of an image config without its data, or of a drawn video config."""
-    if config.model.kind == "video":
-        return VideoDiscovery(config).loss_fn
-    objective = functools.partial(dias_objective, **objective_options(config))
-    return functools.partial(discovery_loss, model=model, objective=objective)
-
-
-def shapes_of(config, model, optimizer):
-    """The shapes of a training step's arguments, (TrainState, batch, key); no array is made."""
-
-    def arguments():
-        key = jax.random.key(config.seed)
-        variables = initialize(model, key, image_size=config.data.image_size)
-        state = TrainState(
-            step=jnp.int32(0), optimizer_state=optimizer.init(variables["params"]), **variables
-        )
-        side, size = config.data.image_size, config.batch_size
-        frames = (config.data.clip_frames,) if config.model.kind == "video" else ()
-        batch = {
-            "image": jnp.zeros((size, *frames, side, side, 3), jnp.uint8),
-            "index": jnp.zeros(size, jnp.int32),
-            "replaced": jnp.zeros(size, bool),
-        }
-        return state, batch, key
-
-    return jax.eval_shape(arguments)
-
-
-def training_of(config):
-    """`train_step` of a config, and the shapes of its arguments."""
-    model, optimizer = build(config.model), build_optimizer(config)
-    step = functools.partial(
-        train_step,
-        loss_fn=loss_of(config, model),
-        optimizer=optimizer,
-        accumulation=config.accumulation,
-    )
-    return step, shapes_of(config, model, optimizer)
-
-
-def evaluation_of(config):
-    """`eval_step` of an image config, and the shapes of its arguments."""
-    if config.model.kind == "video":
-        raise UserError("--step=evaluation: of image models only")
-    model = build(config.model)
-    state, batch, key = shapes_of(config, model, build_optimizer(config))
-    batch["mask"] = jax.ShapeDtypeStruct(batch["image"].shape[:-1], jnp.uint8)
-    batch["valid"] = batch.pop("replaced")
-    step = functools.partial(eval_step, model=model, num_masks=NUM_MASKS)
-    return step, (state.variables, batch, key)
 
 
 def describe_topology(name):
