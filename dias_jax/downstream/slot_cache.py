@@ -8,6 +8,7 @@ import hashlib
 import json
 import pathlib
 
+import jax.numpy as jnp
 import numpy as np
 
 from dias_jax.sample_files import SampleFiles
@@ -15,7 +16,7 @@ from dias_jax.sample_files import SampleFiles
 SAMPLES_PER_FILE = 1024
 # What differs between the splits of one extraction.
 OF_SPLIT = ("model", "split", "num_samples", "protocol", "views", "crop_scale", "flip")
-OF_SPLIT += ("clip_frames", "window", "questions")
+OF_SPLIT += ("clip_frames", "window", "questions", "features")
 
 
 class SlotCache(SampleFiles):
@@ -51,6 +52,8 @@ class SlotCache(SampleFiles):
             ("numbers", "<f4", (things, numbers)),  # (G, Q), those that are measured
             ("answers", "?", (len(header["questions"]),)),  # to the questions about the video
         ]
+        if header.get("features"):  # (h, w, C), of the frozen backbone; None: not wanted
+            fields.append(("features", jnp.bfloat16, tuple(header["features"])))
         return np.dtype(fields)
 
     @staticmethod

@@ -41,13 +41,17 @@ class Prediction(ProbeTask):
 
     def __init__(self, config):
         check_frames(config)
+        options = config.rollout
+        decode = frozen_decoder(config) if options.features_weight else None
         super().__init__(config)
         self.model = build_rollout(config)
         self.loss_fn = functools.partial(
             rollout_objective,
             model=self.model,
-            num_steps=config.rollout.predicted,
-            decay=config.rollout.decay,
+            num_steps=options.predicted,
+            decay=options.decay,
+            features_weight=options.features_weight,
+            decode=decode,
             axis_name=devices.axis_name(),
         )
         self.protocol = protocol_line(config, HELD_OUT)
@@ -58,7 +62,8 @@ class Prediction(ProbeTask):
             return open_clips(self.config, split)
         options, frames = self.config.rollout, header_of(self.config, split)["clip_frames"]
         samples, length = open_samples(self.config, split), seen_frames(options) + options.predicted
-        return SlotClips(samples, frames, length, options.frame_offset, every_start=True)
+        targets = options.predicted if options.features_weight else 0
+        return SlotClips(samples, frames, length, options.frame_offset, True, targets)
 
     def evaluate(self, variables, on_picture):
         """{name: value} of the held-out slice; there are no pictures."""
@@ -209,23 +214,55 @@ def place_of(config, split):
     return "train", len(open_samples(config, "train")) // frames
 
 
-def open_decoder(config, split):
-    """The video model that slots are of, and its config with data and roll-out of `config`.
+def frozen_decoder(config):
+    """The decoder of the video model that slots are of: slots, slot_mask -> features (B, N, C).
+
+    It sees no token, and its parameters are constants. Raises UserError as `open_video` does, and
+    where no features are there to compare with.
+    """
+    header = header_of(config, "train")
+    video = open_video(config, header)
+    if not header.get("features"):
+        raise UserError(
+            f"config.rollout.features_weight={config.rollout.features_weight}: "
+            f"{config.probe.slots}/train holds no features: extract --with_features into another "
+            "folder, or set it to 0"
+        )
+    variables = {"params": video.variables["params"]}
+    return lambda *slots: video.model.apply(variables, *slots, method="imagine")[0]
+
+
+def open_video(config, header):
+    """The video model that the slots of a header are of: -> TrainedModel.
 
     Raises UserError where it is not there, or another, or what is predicted are no slots.
     """
-    header = header_of(config, split)
     if header["representation"] != "slots":
         raise UserError(
             f"config.probe.slots={config.probe.slots} holds {header['representation']}, which no "
             "decoder draws: evaluate says how well they are predicted"
         )
     name = config.rollout.model or header["model"]
-    video = open_by_name(name)
+    try:
+        video = open_by_name(name)
+    except UserError as error:
+        raise UserError(
+            f"{error}; name the video model that the slots are of, --config.rollout.model="
+        ) from error
     if digests({"all": video.variables})["all"] != header["parameters"]:
         raise UserError(
             f"{name} is not the model that the slots are of: name it, --config.rollout.model="
         )
+    return video
+
+
+def open_decoder(config, split):
+    """The video model that slots are of, and its config with data and roll-out of `config`.
+
+    Raises UserError as `open_video` does, and where slots were extracted with other settings.
+    """
+    header = header_of(config, split)
+    video = open_video(config, header)
     values = video.config.to_dict()
     values["seed"] = header["seed"]
     values["rollout"] = config.rollout.to_dict()
@@ -238,6 +275,6 @@ def open_decoder(config, split):
     if decisive_digest(video_config) != header["config"]:
         raise UserError(
             f"{config.probe.slots}: these slots were extracted with other --config values than "
-            f"{name} was trained with: extract without, to have what is predicted decoded"
+            "their model was trained with: extract without, to have what is predicted decoded"
         )
     return video, video_config
