@@ -20,6 +20,7 @@ from dias_jax.steps.extraction import extract_step
 # What decides the slots of an image, beside the parameters and the seed.
 DECISIVE = ("model.", "data.name", "data.image_size", "data.seed")
 QUESTIONS = ("answer", "ghost_answer")  # about a video, which some data sets ask and answer
+OF_VIDEO = ("video", "scenario")  # numbers, the last not everywhere
 OF_THINGS = ("classes", "boxes", "crowd", "kinds", "numbers")  # the last two not everywhere
 
 
@@ -131,6 +132,7 @@ def describe(trained, source, split, masks, views):
         "class_names": list(source.class_names),
         "kinds": dict(source.properties.kinds),
         "numbers": dict(source.properties.numbers),
+        "scenarios": list(source.scenarios) or None,
         "protocol": f"{views} random training views of each image"
         if views
         else source.protocol(config.data.image_size),
@@ -157,6 +159,7 @@ def extract_samples(step, trained, batches, header):
         answers = [batch[name] for name in header["questions"]]
         answers = np.reshape(answers, (len(answers), len(batch["index"]))).astype(bool)
         found["answers"] = np.repeat(answers.T, frames, axis=0)
+        found |= {name: np.repeat(batch[name], frames) for name in OF_VIDEO if name in batch}
         for i in np.flatnonzero(np.repeat(batch["valid"], frames)):
             yield {name: values[i] for name, values in found.items()}
 

@@ -122,7 +122,7 @@ class VideoDIAS(Recurrence, kw_only=True):
         return chain(self, slots, None)[1]
 
     def read(self, decoded):
-        """What decoded tokens tell: (B, N, C) -> features (B, N, C), similarity (B, N, N) or None."""
+        """What is decoded: (B, N, ...) -> features (B, N, C), similarity (B, N, N) or None."""
         if not self.predicts_similarity:
             return decoded, None
         return jnp.split(self.readout(decoded), [self.backbone.width], axis=-1)

@@ -93,21 +93,24 @@ def check_past(config, header):
         )
 
 
-def check_frames(config):
-    """Raise UserError where videos are too short for what is observed and predicted."""
-    header, options = header_of(config, "train"), config.rollout
+def check_frames(config, split="train"):
+    """Raise UserError where a split's videos are too short for what is observed and predicted."""
+    header, options = header_of(config, split), config.rollout
     check_past(config, header)
     if header["min_frames"] < header["clip_frames"]:
         raise UserError(
-            f"config.probe.slots={config.probe.slots} has videos of {header['min_frames']} to "
+            f"{config.probe.slots}/{header['split']} has videos of {header['min_frames']} to "
             f"{header['clip_frames']} frames: extract windows, --config.evaluation.clip_frames=N"
         )
-    span = 1 + (options.observed + options.predicted - 1) * options.frame_offset
-    span = max(span, observed_frames(options) + 1)
+    span = observed_frames(options) + 1
+    if split == "train":
+        whole = 1 + (options.observed + options.predicted - 1) * options.frame_offset
+        span = max(span, whole)
     if header["clip_frames"] < span:
         raise UserError(
-            f"{config.probe.slots}/train has clips of {header['clip_frames']} frames, a window has "
-            f"{span}: extract slots of longer ones, or lower config.rollout.observed or predicted"
+            f"{config.probe.slots}/{header['split']} has clips of {header['clip_frames']} frames, "
+            f"{span} are observed and predicted: extract slots of longer ones, or lower "
+            "config.rollout.observed or predicted"
         )
     if options.window > options.observed:
         raise UserError(
@@ -165,6 +168,7 @@ def report(config, workdir, split, checkpoint):
     that it decodes from them, and from what they are compared with, for every predicted frame.
     """
     check_frames(config)
+    check_frames(config, split)
     clips = limited(open_clips(config, split), config)
     trained = restore(workdir, config, build_rollout(config), checkpoint)
     size = config.evaluation.batch_size
