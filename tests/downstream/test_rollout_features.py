@@ -1,6 +1,8 @@
 """The roll-out's loss on features: decoded from predicted slots alone, by a frozen decoder."""
 
 import functools
+import json
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,7 @@ from dias_jax.models.build import build
 from dias_jax.models.inputs import initialize
 from dias_jax.models.prediction import predict
 from dias_jax.runs.state import start_variables
+from dias_jax.sample_files import HEADER
 from dias_jax.tasks import prediction
 from dias_jax.tasks.of_config import task_of
 from dias_jax.training.loop import fit
@@ -37,9 +40,8 @@ def slots(tmp_path_factory):
     config.evaluation.update(every=2, limit=1, batch_size=1, pictures=0, clip_frames=8)
     trained = train_model(config, folder / "video")
     trained.config.evaluation.update(limit=7, batch_size=2)
-    for name, with_features in (("slots", True), ("without", False)):
-        arguments = folder / name, "decoder", "slots", 0, str(folder / "video"), with_features
-        extract_split(trained, "train", *arguments)
+    options = {"name": str(folder / "video"), "with_features": True}
+    extract_split(trained, "train", folder / "slots", "decoder", **options)
     return folder
 
 
@@ -159,17 +161,15 @@ def test_true_features_reach_the_loss_and_not_the_prediction():
 
 @pytest.mark.slow
 def test_a_run_learns_and_what_it_lacks_is_one_line(config, slots, tmp_path):
-    fit(task_of(config), config, tmp_path / "rollout")  # ends by a finite loss
-    config.probe.slots = str(slots / "without")
-    with pytest.raises(UserError, match="features_weight=3.0: .*extract --with_features"):
-        task_of(config)
-    config.rollout.features_weight = 0.0
-    task_of(config)
-    config.probe.slots, config.rollout.features_weight = str(slots / "slots"), WEIGHT
+    assert fit(task_of(config), config, tmp_path / "rollout").step == 2
     config.rollout.model = "nowhere"
     with pytest.raises(UserError, match="nowhere.* slots are of, --config.rollout.model="):
         task_of(config)
-    with pytest.raises(UserError, match="slots of another features"):
-        trained = prediction.open_by_name(str(slots / "video"))
-        trained.config.evaluation.update(limit=7, batch_size=2)
-        extract_split(trained, "train", slots / "slots", "decoder", name=str(slots / "video"))
+    config.rollout.model, config.probe.slots = "", str(tmp_path / "without")
+    header = SlotCache(slots / "slots", "train").header | {"features": None}
+    (tmp_path / "without/train").mkdir(parents=True)
+    (tmp_path / "without/train" / HEADER).write_text(json.dumps(header))
+    for path in (slots / "slots/train").glob("*.array_record"):
+        shutil.copy(path, tmp_path / "without/train")
+    with pytest.raises(UserError, match="features_weight=3.0: .*extract --with_features"):
+        task_of(config)
