@@ -25,6 +25,7 @@ from dias_jax.tasks import prediction
 from dias_jax.tasks.of_config import task_of
 from dias_jax.training.loop import fit
 from dias_jax.training.train_model import train_model
+from tests.conftest import compiling_quickly
 from tests.tiny import make_tiny_video_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -38,10 +39,11 @@ def slots(tmp_path_factory):
     folder, config = tmp_path_factory.mktemp("features"), make_tiny_video_config()
     config.data.name, config.steps, config.model.video.predicts_similarity = "bouncing", 2, True
     config.evaluation.update(every=2, limit=1, batch_size=1, pictures=0, clip_frames=8)
-    trained = train_model(config, folder / "video")
-    trained.config.evaluation.update(limit=7, batch_size=2)
-    options = {"name": str(folder / "video"), "with_features": True}
-    extract_split(trained, "train", folder / "slots", "decoder", **options)
+    with compiling_quickly():
+        trained = train_model(config, folder / "video")
+        trained.config.evaluation.update(limit=7, batch_size=2)
+        options = {"name": str(folder / "video"), "with_features": True}
+        extract_split(trained, "train", folder / "slots", "decoder", **options)
     return folder
 
 

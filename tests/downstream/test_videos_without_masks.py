@@ -76,7 +76,7 @@ def test_from_videos_to_answers(tmp_path, monkeypatch):
     metrics = report["metrics"]
     assert report["num_samples"] == 16 and 0 <= metrics["accuracy"] <= 100
     assert "predicted from them, up to frame 5; share" in report["protocol"]
-    assert report["protocol"].endswith(", and in each scenario")
+    assert "one half, and in each scenario; predicted by" in report["protocol"]
     of_scenarios = [metrics[f"accuracy/{name.lower()}"] for name in physion.SCENARIOS]
     assert sum(of_scenarios) / 8 == pytest.approx(metrics["accuracy"])
     assert all(metrics[f"questions/{name.lower()}"] == 2 for name in physion.SCENARIOS)
