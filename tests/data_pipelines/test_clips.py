@@ -104,6 +104,7 @@ def test_batches_of_drawn_videos(config):
         **{"image": (2, 16, 24, 24, 3), "mask": (2, 16, 24, 24), "index": (2,), "valid": (2,)},
         **{"classes": (2, 6), "boxes": (2, 16, 6, 4), "visible": (2, 16, 6)},
         **{"crowd": (2, 6), "hidden": (2, 16, 6), "events": (2, 5), "frame_valid": (2, 16)},
+        "video": (2,),
     }
     assert batch["frame_valid"].all() and not (batch["visible"] & batch["hidden"]).any()
     source = sources.open_split(config, "validation")

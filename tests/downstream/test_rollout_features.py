@@ -130,6 +130,7 @@ def test_no_token_reaches_what_is_decoded():
     assert (decode(features[:, 0], 1) != unseen).any()
 
 
+@pytest.mark.slow
 def test_true_features_reach_the_loss_and_not_the_prediction():
     """Other features of the future: the same predictions, bit for bit, and another gradient."""
     video, variables, slots, features = make_parts()
