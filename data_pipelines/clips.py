@@ -52,6 +52,11 @@ class Clips:
         """The Properties that are told of objects."""
         return self.videos.properties
 
+    @property
+    def scenarios(self):
+        """The names of the scenarios by number."""
+        return self.videos.scenarios
+
     def protocol(self, size):
         """One line that says what an evaluation at `size` pixels sees."""
         cut = f"windows of {self.clip_frames} frames, the last of a video shifted back, shorter "
@@ -61,7 +66,8 @@ class Clips:
     def __getitem__(self, index):
         video, start = self.windows[int(index)]
         stop = start + (self.clip_frames or self.videos.num_frames[video])
-        return self.videos.read(video, int(start), int(stop)) | {"index": int(index)}
+        clip = self.videos.read(video, int(start), int(stop))
+        return clip | {"index": int(index), "video": np.int32(video)}
 
 
 def pad_clip(view, num_frames):

@@ -17,7 +17,8 @@ for frames that only fill; "visible" bool (B, F, G), which objects a frame shows
 videos, what their source tells of them: of `moving_shapes` "hidden" bool (B, F, G), which ones
 others hide, and "events" bool (B, E), in the order of `data_pipelines.drawn.motion.EVENTS`; of
 `bouncing` motion and question, as `data_pipelines.drawn.bouncing.Bouncing` documents them; of
-`physion` only "answer" bool (B,), where something is asked, and none of what masks tell.
+`physion` only "scenario" int32 (B,) and, where something is asked, "answer" bool (B,), and none of
+what masks tell. Of all videos there is "video" int32 (B,): the number of the one that is cut.
 
 Features that were computed before come as "features" (B, h, w, C), of videos (B, F, h, w, C): in
 training instead of "image", in evaluation beside all the rest.
@@ -40,7 +41,7 @@ from data_pipelines.sources import open_split
 from dias_jax.errors import UserError
 
 _OF_SOME_VIDEOS = ("hidden", "events", "centres", "velocities", "radii", "contacts")
-_OF_SOME_VIDEOS += ("queried", "answer", "ghost_answer")
+_OF_SOME_VIDEOS += ("queried", "answer", "ghost_answer", "scenario", "video")
 
 
 def train_batches(

@@ -30,6 +30,7 @@ _METADATA = {
     **{"num_masks": int, "max_side": int, "upright": bool, "annotation": str},
     **{"published_sizes": dict, "remarks": dict, "categories": dict, "kinds": dict},
     "num_frames": dict,  # of a data set of videos, a list for each split
+    "scenarios": list,  # of videos, where there are any
 }
 
 
@@ -90,7 +91,7 @@ def refuse_damage(directory):
 def _check_info(info):
     """Raises an error of any kind unless features and metadata are those of a data set of ours."""
     metadata = {"upright": False, "annotation": "", "published_sizes": {}, "remarks": {}}
-    metadata |= {"num_frames": {}, "categories": {}, "kinds": {}}
+    metadata |= {"num_frames": {}, "categories": {}, "kinds": {}, "scenarios": []}
     metadata |= info.metadata
     for name, kind in _METADATA.items():
         if type(metadata[name]) is not kind:
@@ -107,6 +108,7 @@ def _check_info(info):
     if metadata["num_frames"]:
         expected = {"frames", "file_name"}
         expected |= {"masks", "classes"} if metadata["num_masks"] else set()
+        expected |= {"scenario"} if metadata["scenarios"] else set()
         for name, split in info.splits.items():
             lengths = metadata["num_frames"][name]
             if len(lengths) != split.num_examples or not all(type(x) is int for x in lengths):
@@ -131,7 +133,7 @@ class PreparedSplit:
     has no such split and, while reading, for a damaged file or image.
     """
 
-    max_frames = 0  # images
+    max_frames, scenarios = 0, ()  # images
 
     def __init__(self, directory, split, with_masks=True, with_depth=False):
         builder = open_builder(directory)

@@ -4,7 +4,8 @@ A source answers for itself: `len(source)`; `source[i]`, a dict of image, index 
 `num_masks`, the static bound on ground-truth masks, background included, 0 where there are none
 (then samples have no mask, and views None in its place); `class_names`, a name for the number of
 every class, "" where there is none; `properties`, what samples tell of their objects beside these
-(a `Properties`, often empty); `max_frames`, the static bound on the frames of a clip, 0 where
+(a `Properties`, often empty); `scenarios`, names of the scenarios by number, of which a video has
+one as its "scenario", often none; `max_frames`, the static bound on the frames of a clip, 0 where
 samples are images (image and mask of a clip have a leading axis F), and `min_frames` of clips,
 those of the shortest; the views that are taken of its samples (`training_view`, `evaluation_view`);
 and `protocol`, a line that says what an evaluation sees.
@@ -13,6 +14,7 @@ and `protocol`, a line that says what an evaluation sees.
 import functools
 
 from data_pipelines.clips import Clips
+from data_pipelines.drawn import touching
 from data_pipelines.drawn.bouncing import Bouncing
 from data_pipelines.drawn.moving_shapes import MovingShapes
 from data_pipelines.drawn.shapes import Shapes
@@ -23,6 +25,8 @@ from dias_jax.errors import UserError
 # Data sets whose samples are videos, or clips of them.
 VIDEOS = ("moving_shapes", "bouncing", "movi_c", "movi_d", "movi_e", "physion")
 VIDEOS += ("ytvis_2019", "ytvis_2021", "ytvis_2022", "ytvis_hq")
+# Frames after which the question about a video is asked, where the data set says so.
+ASKED_AFTER = {"bouncing": touching.OBSERVED}
 
 
 def open_split(data_config, split, with_masks=True, clip_frames=0):
@@ -73,7 +77,7 @@ class InMemory:
         self.max_frames = source.max_frames
         self.min_frames = getattr(source, "min_frames", 0)
         self.training_view, self.evaluation_view = source.training_view, source.evaluation_view
-        self.protocol = source.protocol
+        self.protocol, self.scenarios = source.protocol, source.scenarios
 
     def __len__(self):
         return len(self.source)

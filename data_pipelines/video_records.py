@@ -14,12 +14,14 @@ class PreparedVideos(PreparedSplit):
 
     `read(i, start, stop)` is a dict of some frames of video i: image (F, H, W, 3) uint8, index int
     and, if asked for and there, mask (F, H, W) uint8 and classes (K,) int32 of the objects 2, 3,
-    ..; where something is asked about the video answer, a bool of numpy;
+    ..; where something is asked about the video answer, a bool of numpy; where there are
+    `scenarios` scenario, the number of the video's;
     `videos[i]` is that of all its frames. Arguments and errors: as of PreparedSplit.
     """
 
     def __init__(self, directory, split, with_masks=True):
         super().__init__(directory, split, with_masks)
+        self.scenarios = tuple(self._metadata.get("scenarios", ()))  # older data sets tell none
         self.num_frames = np.array(self._metadata["num_frames"][split])
         # The bound holds for all splits, so that one compiled function serves them.
         self.max_frames = max(map(max, self._metadata["num_frames"].values()))
@@ -47,4 +49,6 @@ class PreparedVideos(PreparedSplit):
                 raise UserError(f"{name} contradicts its masks or their number: {remedy}")
         if record.get("answer", UNASKED) != UNASKED:
             sample["answer"] = np.bool_(record["answer"])
+        if self.scenarios:
+            sample["scenario"] = np.int32(record["scenario"])
         return sample

@@ -10,6 +10,8 @@ another model are not mixed with these. --representation= has what slots are com
 (only where a slot's mask lies), true_masks (the mean feature of every thing), k_means (of as many
 clusters as there are slots) and, of bouncing only, true_states (where things are). What is trained
 on slots takes all of them in one way: python -m dias_jax.train --config=recognition_shapes.
+--with_features adds the frozen features of every image or frame, as bfloat16: what a prediction
+with config.rollout.features_weight is compared with.
 
 With --features these are the frozen backbone's, of an experiment, of train and the split that is
 evaluated, as bfloat16; training then takes them from there instead of computing them:
@@ -43,6 +45,7 @@ OF_WHOM = flags.DEFINE_enum(
 REPRESENTATION = flags.DEFINE_enum(
     "representation", "slots", list(REPRESENTATIONS), "what is written as slots"
 )
+WITH_FEATURES = flags.DEFINE_bool("with_features", False, "the frozen features beside the slots")
 VIEWS = flags.DEFINE_integer("views", 0, "random training views of each image; 0: as evaluated", 0)
 
 
@@ -65,6 +68,8 @@ def main(arguments):
 
 def write_features(config):
     """Features of the backbone of a config."""
+    if WITH_FEATURES.value:
+        raise UserError("--with_features is of slots: leave it out")
     if VIEWS.value:
         raise UserError(f"--views is of slots; of features --config.data.views={VIEWS.value}")
     check_config(config)
@@ -87,6 +92,7 @@ def write_slots(config):
         REPRESENTATION.value,
         VIEWS.value,
         flags.FLAGS.workdir or flags.FLAGS.model,
+        WITH_FEATURES.value,
     )
     print(f"slots in {folder}")
 

@@ -2,7 +2,8 @@
 
 A record holds every frame's bytes as published, an index map for every frame (0 = not annotated,
 1 = background, 2.. = objects, the same number in all frames), and the class of every object; of a
-data set without masks no more than the frames. One that asks about its videos keeps the answer.
+data set without masks no more than the frames. One that asks about its videos keeps the answer, one
+that has scenarios the number of the video's.
 `data_pipelines.video_records` reads it, and decodes no more frames than are asked for.
 """
 
@@ -28,6 +29,7 @@ class Video(NamedTuple):
     masks: np.ndarray | None = None  # (F, H, W) uint8, for a data set that has masks
     classes: list | None = None  # category of each object, likewise
     answer: bool | None = None  # to the question about it; None: nothing is asked
+    scenario: int | None = None  # its number, for a data set that has scenarios
 
 
 class VideoDataSet(ObjectDataSet, skip_registration=True):
@@ -35,6 +37,7 @@ class VideoDataSet(ObjectDataSet, skip_registration=True):
 
     HAS_RELEASE = False
     ASKS = False  # whether a question with the answer yes or no belongs to some of the videos
+    SCENARIOS = ()  # names; every video has one
 
     def __init__(self, *, source, data_dir, max_side=0):
         if max_side:
@@ -51,11 +54,14 @@ class VideoDataSet(ObjectDataSet, skip_registration=True):
             features["classes"] = tfds.features.Tensor(shape=(None,), dtype=np.int32)
         if self.ASKS:
             features["answer"] = tfds.features.Tensor(shape=(), dtype=np.int32)
+        if self.SCENARIOS:
+            features["scenario"] = tfds.features.Tensor(shape=(), dtype=np.int32)
         return tfds.features.FeaturesDict(features)
 
     def _split_generators(self, dl_manager):
         generators = super()._split_generators(dl_manager)
         self.info.metadata["num_frames"] = {split: [] for split in generators}
+        self.info.metadata["scenarios"] = list(self.SCENARIOS)
         return generators
 
     def _generate_examples(self, split, items, read):
@@ -69,6 +75,8 @@ class VideoDataSet(ObjectDataSet, skip_registration=True):
             record |= self._record_masks(video)
         if self.ASKS:
             record["answer"] = UNASKED if video.answer is None else int(video.answer)
+        if self.SCENARIOS:
+            record["scenario"] = video.scenario
         return record
 
     def _record_masks(self, video):

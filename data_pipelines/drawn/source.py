@@ -9,6 +9,8 @@ class Drawn:
     A subclass has a name and the sizes of its splits, and draws.
     """
 
+    scenarios = ()
+
     def __init__(self, split, size=128, seed=0):
         if split not in self.split_sizes:
             known = ", ".join(self.split_sizes)

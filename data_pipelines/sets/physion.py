@@ -40,7 +40,7 @@ class Physion(VideoDataSet, skip_registration=True):
     """Physion: 50 frames a video, encoded again as JPEG; no masks, no kinds of things."""
 
     name = "physion"
-    HAS_MASKS, ASKS = False, True
+    HAS_MASKS, ASKS, SCENARIOS = False, True, SCENARIOS
     ANNOTATION = f"every third of the first {LENGTH} frames, encoded again"
     HOMEPAGE = "https://github.com/cogtoolslab/physics-benchmarking-neurips2021"
     LICENSE = "MIT (the repository); see the homepage."
@@ -63,7 +63,7 @@ others}, booktitle={NeurIPS Datasets and Benchmarks}, year={2021}}"""
         test = self._find(_OF_TEST, "labels.csv")
         training = self._find(_OF_TRAINING, "readout_labels.csv")
         splits = {
-            "train": [(path, None) for path in list_videos(training, "{}_training_MP4s")],
+            "train": [(*item, None) for item in list_videos(training, "{}_training_MP4s")],
             "readout": label(
                 list_videos(training, "{}_readout_MP4s"), training / "readout_labels.csv"
             ),
@@ -90,39 +90,40 @@ def key_of(name):
 
 
 def list_videos(folder, pattern):
-    """The videos of all scenarios: -> paths. Raises UserError where one has none.
+    """The videos of all scenarios: -> (path, number of its scenario). Raises UserError without any.
 
     In an order that names alone decide, so that every slice has videos of all kinds.
     """
     videos = []
-    for scenario in SCENARIOS:
+    for number, scenario in enumerate(SCENARIOS):
         place = folder / pattern.format(scenario)
         found = list(place.glob("[!.]*.mp4"))
         if not found:
             raise UserError(f"{place} holds no .mp4: {Physion.FILES}")
-        videos += found
-    return sorted(videos, key=lambda path: rank(path.name))
+        videos += [(path, number) for path in found]
+    return sorted(videos, key=lambda item: rank(item[0].name))
 
 
 def label(videos, table):
-    """Videos with their answers: -> list of (path, bool).
+    """Videos (path, scenario) with their answers: -> list of (path, scenario, bool).
 
     Raises UserError where a video has no label, a label no video, or two videos have one name.
     """
     answers, named = read_labels(table), {}
-    for path in videos:
+    for path, scenario in videos:
         key = key_of(path.name)
         if key not in answers:
             raise UserError(f"{path} has no label in {table}: take both as published")
-        if named.setdefault(key, path) != path:
-            raise UserError(f"{named[key]} and {path} share a label of {table}: remove one of them")
+        other, _ = named.setdefault(key, (path, scenario))
+        if other != path:
+            raise UserError(f"{other} and {path} share a label of {table}: remove one of them")
     unseen = [key for key in answers if key not in named]
     if unseen:
         raise UserError(
             f"{table} has {len(unseen)} labels without a video, the first is {unseen[0]}: unpack "
             "all videos"
         )
-    return [(path, answers[key]) for key, path in named.items()]
+    return [(*item, answers[key]) for key, item in named.items()]
 
 
 def read_labels(table):
@@ -148,8 +149,8 @@ def read_labels(table):
 
 
 def read_video(source, item):
-    """The Video of a path below `source` and its answer, None where nothing is asked."""
-    path, answer = item
+    """The Video of a path below `source`, its scenario and answer, None where nothing is asked."""
+    path, scenario, answer = item
     frames = itertools.islice(open_video(path).frames, 0, LENGTH, STRIDE)
     frames = [_encode(frame) for frame in frames]
     if len(frames) < len(range(0, LENGTH, STRIDE)):
@@ -157,7 +158,8 @@ def read_video(source, item):
             f"{path} is shorter than {LENGTH / 30:g} seconds, which no published video is: unpack "
             "it again"
         )
-    return Video(path.relative_to(source).as_posix(), frames, answer=answer)
+    name = path.relative_to(source).as_posix()
+    return Video(name, frames, answer=answer, scenario=scenario)
 
 
 def _encode(frame):

@@ -197,6 +197,12 @@ KEYS = {
     "rollout.model": Key(
         "", "name or work directory of the video model that decodes; empty: as extracted"
     ),
+    "rollout.features_weight": Key(
+        0.0,
+        "of the error of what the frozen decoder makes of predicted slots without any token (each "
+        "would tell the future), beside that of slots; 0: off, else extract --with_features",
+        0,
+    ),
     "rollout.decay": Key(1.0, "weight of a predicted frame over that of the one before", 0.01, 1),
     # Of a read-out that answers questions about a video (task reasoning).
     "readout.sees": Key(

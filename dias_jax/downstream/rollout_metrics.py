@@ -12,8 +12,6 @@ import numpy as np
 from dias_jax.metrics import ari_of, fg_ari_of, miou_of
 from dias_jax.video_metrics import count_frames, match_things
 
-CONFIDENT = 0.5  # SlotFormer's: below, a pixel is background
-
 
 def copy_last(slots, num_steps):
     """Nothing moves: slots (B, F, S, D) -> (B, K, S, D)."""
@@ -40,17 +38,6 @@ def relative_errors(errors, baseline, valid):
     """Mean error of each step over the baseline's mean: (B, K) twice, valid (B, K) -> (K,)."""
     of_ours, of_baseline = (jnp.where(valid, x, 0).sum(0) for x in (errors, baseline))
     return of_ours / of_baseline
-
-
-def slot_map_released(masks):
-    """SlotFormer's masks of a prediction: (..., S, H, W), distributions over S -> (..., H, W) int.
-
-    The largest one, as anywhere, but pixels of which no slot has half belong to the slot with the
-    lowest peak, which is taken for the background.
-    """
-    background = masks.max((-2, -1)).argmin(-1)
-    is_sure = masks.max(-3) >= CONFIDENT
-    return jnp.where(is_sure, masks.argmax(-3), background[..., None, None])
 
 
 def mask_metrics(pred, true, num_slots, num_masks):

@@ -8,6 +8,7 @@ import hashlib
 import json
 import pathlib
 
+import jax.numpy as jnp
 import numpy as np
 
 from dias_jax.sample_files import SampleFiles
@@ -15,7 +16,7 @@ from dias_jax.sample_files import SampleFiles
 SAMPLES_PER_FILE = 1024
 # What differs between the splits of one extraction.
 OF_SPLIT = ("model", "split", "num_samples", "protocol", "views", "crop_scale", "flip")
-OF_SPLIT += ("clip_frames", "window", "questions")
+OF_SPLIT += ("clip_frames", "window", "questions", "scenarios", "features")
 
 
 class SlotCache(SampleFiles):
@@ -51,6 +52,12 @@ class SlotCache(SampleFiles):
             ("numbers", "<f4", (things, numbers)),  # (G, Q), those that are measured
             ("answers", "?", (len(header["questions"]),)),  # to the questions about the video
         ]
+        if header["window"]:
+            fields.append(("video", "<i4", ()))  # that the window is cut from
+        if header.get("scenarios"):  # None: the data set has none
+            fields.append(("scenario", "<i4", ()))
+        if header.get("features"):  # (h, w, C), of the frozen backbone; None: not wanted
+            fields.append(("features", jnp.bfloat16, tuple(header["features"])))
         return np.dtype(fields)
 
     @staticmethod

@@ -20,23 +20,31 @@ from dias_jax.steps.extraction import extract_step
 # What decides the slots of an image, beside the parameters and the seed.
 DECISIVE = ("model.", "data.name", "data.image_size", "data.seed")
 QUESTIONS = ("answer", "ghost_answer")  # about a video, which some data sets ask and answer
+OF_VIDEO = ("video", "scenario")  # numbers, the last not everywhere
 OF_THINGS = ("classes", "boxes", "crowd", "kinds", "numbers")  # the last two not everywhere
 
 
-def extract_split(trained, split, out, masks, representation="slots", views=0, name=""):
+def extract_split(
+    trained, split, out, masks, representation="slots", views=0, name="", with_features=False
+):
     """Write the slots of `split` into out/SPLIT, those that are not there yet: -> the folder.
 
     trained: TrainedModel, and `name`, that of the work directory or of what ships; masks: "decoder"
     or "aggregator", the segmentation that is matched with things; representation: what is written
     as slots, of `regions.REPRESENTATIONS`; views: as many random training views of each image, 0:
-    the one of an evaluation. Raises UserError where there is nothing to match, or another cache.
+    the one of an evaluation; with_features: whether the frozen features come with them. Raises
+    UserError where there is nothing to match, or another cache.
     """
     config = trained.config
     source = open_evaluation(config, split)
     check_can_match(config, source, representation)
     devices.check_batch_size(config.evaluation.batch_size, "evaluation.batch_size")
     step = functools.partial(
-        extract_step, model=trained.model, masks=masks, representation=representation
+        extract_step,
+        model=trained.model,
+        masks=masks,
+        representation=representation,
+        with_features=with_features,
     )
     read = functools.partial(read_batches, config, split, views)
     header = {"model": name, "representation": representation}
@@ -124,6 +132,7 @@ def describe(trained, source, split, masks, views):
         "class_names": list(source.class_names),
         "kinds": dict(source.properties.kinds),
         "numbers": dict(source.properties.numbers),
+        "scenarios": list(source.scenarios) or None,
         "protocol": f"{views} random training views of each image"
         if views
         else source.protocol(config.data.image_size),
@@ -136,6 +145,7 @@ def shapes_of(step, trained, batch):
     _, num_slots, width = found["slots"].shape
     grid = list(found["segments"].shape[1:])
     sizes = {"num_slots": num_slots, "slot_width": width, "grid": grid}
+    sizes["features"] = list(found["features"].shape[1:]) if "features" in found else None
     return sizes | {"questions": [name for name in QUESTIONS if name in batch]}
 
 
@@ -149,6 +159,7 @@ def extract_samples(step, trained, batches, header):
         answers = [batch[name] for name in header["questions"]]
         answers = np.reshape(answers, (len(answers), len(batch["index"]))).astype(bool)
         found["answers"] = np.repeat(answers.T, frames, axis=0)
+        found |= {name: np.repeat(batch[name], frames) for name in OF_VIDEO if name in batch}
         for i in np.flatnonzero(np.repeat(batch["valid"], frames)):
             yield {name: values[i] for name, values in found.items()}
 

@@ -53,8 +53,8 @@ def see(batch, options, rollout):
         slots, slot_mask = slots[:, :observed], slot_mask[:, :observed]
     elif options.sees == "rolled_out":
         slots, slot_mask = continue_slots(rollout, slots, slot_mask, observed)
-    answers = {"answers": batch["answers"], "answer": batch["answers"][:, 0]}
-    return answers | {"slots": slots, "slot_mask": slot_mask, "index": batch["index"]}
+    seen = batch | {"slots": slots, "slot_mask": slot_mask}
+    return seen | {"answer": batch["answers"][:, 0]}
 
 
 def continue_slots(rollout, slots, slot_mask, observed):
@@ -91,17 +91,22 @@ def read(model, variables, slots, slot_mask):
     return model.apply(variables, slots, jnp.asarray(slot_mask))
 
 
-def score_answers(logits, answers):
-    """Accuracy overall and in the cells of answer and ghost's answer: (N,), (N, Q) bool -> dict.
+def score_answers(logits, data, scenarios=()):
+    """Accuracy overall and in cells: -> {"accuracy", "accuracy/NAME", "questions/NAME": value}.
 
-    Without a ghost's answer, Q = 1, overall only.
+    logits (N,); data: that of SeenClips; scenarios: names. Cells are those of answer and ghost's
+    answer, where "answers" (N, Q) has both, and the scenarios, "scenario" (N,) int, where they are.
     """
+    answers = data["answers"]
     cells = ghost_cells(*answers.T) if answers.shape[1] > 1 else {}
+    cells |= {name.lower(): data["scenario"] == i for i, name in enumerate(scenarios)}
     return {k: float(v) for k, v in accuracy_in_cells(logits, answers[:, 0], cells).items()}
 
 
 def score_at_chosen(logits, answers, held_out):
-    """The same at the threshold that is best on the held-out slice: held_out, its logits, answers.
+    """Accuracy at the threshold that is best on the held-out slice: held_out, its logits, answers.
+
+    answers (N, Q) bool.
 
     -> {"threshold", "accuracy_at_threshold"} and, for a comparison with numbers that were chosen on
     what they report, "accuracy_best_on_test".
@@ -128,6 +133,7 @@ def reasoning_protocol(header, split, options):
         if "ghost_answer" in header["questions"]
         else ""
     )
+    cells += ", and in each scenario" if header.get("scenarios") else ""
     return (
         f"{header['data']} {split}: {header['protocol']}; {what}; questions answered from {seen}; "
         f"share of right answers at a probability of one half{cells}"

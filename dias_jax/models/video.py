@@ -121,6 +121,17 @@ class VideoDIAS(Recurrence, kw_only=True):
         )
         return chain(self, slots, None)[1]
 
+    def read(self, decoded):
+        """What is decoded: (B, N, ...) -> features (B, N, C), similarity (B, N, N) or None."""
+        if not self.predicts_similarity:
+            return decoded, None
+        return jnp.split(self.readout(decoded), [self.backbone.width], axis=-1)
+
+    def imagine(self, slots, slot_mask):
+        """As of an image."""
+        decoded, attention = super().imagine(slots, slot_mask)
+        return self.read(decoded)[0], attention
+
     @property
     def starts_from_boxes(self):
         """Whether slots start from boxes on the first frame."""
@@ -171,9 +182,8 @@ class VideoDIAS(Recurrence, kw_only=True):
         flat = merge_frames(tracked.state)
         last = Aggregation(flat.slots, flat.slot_mask, None, flat.cluster)
         decoded, decoder_attention = self.decode(encoded, last, draws_of_frames(draws))
-        similarity = None
-        if self.predicts_similarity:
-            decoded, similarity = jnp.split(self.readout(decoded), [width], axis=-1)
+        decoded, similarity = self.read(decoded)
+        if similarity is not None:
             similarity = split_frames(similarity.astype(jnp.float32), batch)
 
         def on_grid(attention):

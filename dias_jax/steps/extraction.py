@@ -86,7 +86,17 @@ FINDERS = {  # of regions.REPRESENTATIONS
 }
 
 
-def extract_step(variables, batch, rng, *, model, masks, representation="slots", axis_name=None):
+def extract_step(
+    variables,
+    batch,
+    rng,
+    *,
+    model,
+    masks,
+    representation="slots",
+    with_features=False,
+    axis_name=None,
+):
     """Regions and matches of a batch: -> ({}, what was found), on each device that of its samples.
 
     batch: "image" (B, H, W, 3) uint8, "index" (B,) int32, which decides where slots start, "mask"
@@ -95,14 +105,16 @@ def extract_step(variables, batch, rng, *, model, masks, representation="slots",
     "decoder" or "aggregator", whose segmentation is matched; representation: of
     `regions.REPRESENTATIONS`.
     Found are "slots" (B, S, D), "slot_mask" (B, S), "segments" (B, h, w) uint8, the region in the
-    middle of each patch, 255: none, and "slot", "iou", "overlap", as `match_maps` has them.
+    middle of each patch, 255: none, and "slot", "iou", "overlap", as `match_maps` has them;
+    with_features: "features" (B, h, w, C) bfloat16, the frozen ones, too.
     """
     seen = look(model, variables, batch, rng, masks)
     found = FINDERS[representation](seen)
     count = found.vectors.shape[1]
     slot, iou, overlap = match_maps(found.segments, seen.mask, count, seen.crowd)
     segments = regions.on_patches(found.segments, seen.features.shape[1:3])
-    return {}, {
+    features = {"features": seen.features.astype(jnp.bfloat16)} if with_features else {}
+    return {}, features | {
         **{"slots": found.vectors, "slot_mask": found.is_used, "slot": slot, "iou": iou},
         **{"overlap": overlap, "segments": segments.astype(jnp.uint8)},  # -1 becomes 255
     }

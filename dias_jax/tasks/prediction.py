@@ -41,13 +41,17 @@ class Prediction(ProbeTask):
 
     def __init__(self, config):
         check_frames(config)
+        options = config.rollout
+        decode = frozen_decoder(config) if options.features_weight else None
         super().__init__(config)
         self.model = build_rollout(config)
         self.loss_fn = functools.partial(
             rollout_objective,
             model=self.model,
-            num_steps=config.rollout.predicted,
-            decay=config.rollout.decay,
+            num_steps=options.predicted,
+            decay=options.decay,
+            features_weight=options.features_weight,
+            decode=decode,
             axis_name=devices.axis_name(),
         )
         self.protocol = protocol_line(config, HELD_OUT)
@@ -58,7 +62,8 @@ class Prediction(ProbeTask):
             return open_clips(self.config, split)
         options, frames = self.config.rollout, header_of(self.config, split)["clip_frames"]
         samples, length = open_samples(self.config, split), seen_frames(options) + options.predicted
-        return SlotClips(samples, frames, length, options.frame_offset, every_start=True)
+        targets = options.predicted if options.features_weight else 0
+        return SlotClips(samples, frames, length, options.frame_offset, True, targets)
 
     def evaluate(self, variables, on_picture):
         """{name: value} of the held-out slice; there are no pictures."""
@@ -88,21 +93,24 @@ def check_past(config, header):
         )
 
 
-def check_frames(config):
-    """Raise UserError where videos are too short for what is observed and predicted."""
-    header, options = header_of(config, "train"), config.rollout
+def check_frames(config, split="train"):
+    """Raise UserError where a split's videos are too short for what is observed and predicted."""
+    header, options = header_of(config, split), config.rollout
     check_past(config, header)
     if header["min_frames"] < header["clip_frames"]:
         raise UserError(
-            f"config.probe.slots={config.probe.slots} has videos of {header['min_frames']} to "
+            f"{config.probe.slots}/{header['split']} has videos of {header['min_frames']} to "
             f"{header['clip_frames']} frames: extract windows, --config.evaluation.clip_frames=N"
         )
-    span = 1 + (options.observed + options.predicted - 1) * options.frame_offset
-    span = max(span, observed_frames(options) + 1)
+    span = observed_frames(options) + 1
+    if split == "train":
+        whole = 1 + (options.observed + options.predicted - 1) * options.frame_offset
+        span = max(span, whole)
     if header["clip_frames"] < span:
         raise UserError(
-            f"{config.probe.slots}/train has clips of {header['clip_frames']} frames, a window has "
-            f"{span}: extract slots of longer ones, or lower config.rollout.observed or predicted"
+            f"{config.probe.slots}/{header['split']} has clips of {header['clip_frames']} frames, "
+            f"{span} are observed and predicted: extract slots of longer ones, or lower "
+            "config.rollout.observed or predicted"
         )
     if options.window > options.observed:
         raise UserError(
@@ -160,6 +168,7 @@ def report(config, workdir, split, checkpoint):
     that it decodes from them, and from what they are compared with, for every predicted frame.
     """
     check_frames(config)
+    check_frames(config, split)
     clips = limited(open_clips(config, split), config)
     trained = restore(workdir, config, build_rollout(config), checkpoint)
     size = config.evaluation.batch_size
@@ -209,23 +218,55 @@ def place_of(config, split):
     return "train", len(open_samples(config, "train")) // frames
 
 
-def open_decoder(config, split):
-    """The video model that slots are of, and its config with data and roll-out of `config`.
+def frozen_decoder(config):
+    """The decoder of the video model that slots are of: slots, slot_mask -> features (B, N, C).
+
+    It sees no token, and its parameters are constants. Raises UserError as `open_video` does, and
+    where no features are there to compare with.
+    """
+    header = header_of(config, "train")
+    video = open_video(config, header)
+    if not header.get("features"):
+        raise UserError(
+            f"config.rollout.features_weight={config.rollout.features_weight}: "
+            f"{config.probe.slots}/train holds no features: extract --with_features into another "
+            "folder, or set it to 0"
+        )
+    variables = {"params": video.variables["params"]}
+    return lambda *slots: video.model.apply(variables, *slots, method="imagine")[0]
+
+
+def open_video(config, header):
+    """The video model that the slots of a header are of: -> TrainedModel.
 
     Raises UserError where it is not there, or another, or what is predicted are no slots.
     """
-    header = header_of(config, split)
     if header["representation"] != "slots":
         raise UserError(
             f"config.probe.slots={config.probe.slots} holds {header['representation']}, which no "
             "decoder draws: evaluate says how well they are predicted"
         )
     name = config.rollout.model or header["model"]
-    video = open_by_name(name)
+    try:
+        video = open_by_name(name)
+    except UserError as error:
+        raise UserError(
+            f"{error}; name the video model that the slots are of, --config.rollout.model="
+        ) from error
     if digests({"all": video.variables})["all"] != header["parameters"]:
         raise UserError(
             f"{name} is not the model that the slots are of: name it, --config.rollout.model="
         )
+    return video
+
+
+def open_decoder(config, split):
+    """The video model that slots are of, and its config with data and roll-out of `config`.
+
+    Raises UserError as `open_video` does, and where slots were extracted with other settings.
+    """
+    header = header_of(config, split)
+    video = open_video(config, header)
     values = video.config.to_dict()
     values["seed"] = header["seed"]
     values["rollout"] = config.rollout.to_dict()
@@ -238,6 +279,6 @@ def open_decoder(config, split):
     if decisive_digest(video_config) != header["config"]:
         raise UserError(
             f"{config.probe.slots}: these slots were extracted with other --config values than "
-            f"{name} was trained with: extract without, to have what is predicted decoded"
+            "their model was trained with: extract without, to have what is predicted decoded"
         )
     return video, video_config

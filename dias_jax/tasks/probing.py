@@ -74,7 +74,7 @@ def open_samples(config, split, train_split="train"):
     """
     train = SlotCache(config.probe.slots, train_split)
     if split in ("train", HELD_OUT):
-        size = len(train) - held_out_size(train.header, config.probe.held_out)
+        size = learnt_from(train, config.probe.held_out)
         part = range(size) if split == "train" else range(size, len(train))
         return Part(train, part)
     other = SlotCache(config.probe.slots, split)
@@ -82,10 +82,23 @@ def open_samples(config, split, train_split="train"):
     return other
 
 
-def held_out_size(header, share):
-    """How many samples at the end of train are held out: whole clips, all views of an image."""
+def learnt_from(samples, share):
+    """How many samples of train are learnt from, those before the held-out share at its end.
+
+    That share has whole clips, all views of an image and all windows of a video. Raises UserError
+    where it is all there is.
+    """
+    header = samples.header
     unit = header["clip_frames"] * max(header["views"], 1)
-    return max(round(share * header["num_samples"] / unit), 1) * unit
+    size = len(samples) - max(round(share * len(samples) / unit), 1) * unit
+    if header["window"]:
+        while size and samples[size - 1]["video"] == samples[size]["video"]:
+            size -= unit
+    if not size:
+        raise UserError(
+            f"{samples.folder}: nothing is left to learn from beside what is held out: extract more"
+        )
+    return size
 
 
 def limited(samples, config):

@@ -3,6 +3,7 @@
 import functools
 from typing import Any, NamedTuple
 
+from data_pipelines.sources import ASKED_AFTER
 from dias_jax.downstream.readout import RelationReadout, SelectingReadout, answer_objective
 from dias_jax.downstream.slot_clips import SlotClips
 from dias_jax.downstream.slotformer import SlotFormer
@@ -10,7 +11,7 @@ from dias_jax.errors import UserError
 from dias_jax.evaluation import reasoning
 from dias_jax.runs.config_file import load_config
 from dias_jax.runs.trained_model import restore
-from dias_jax.tasks.prediction import build_rollout, check_past
+from dias_jax.tasks.prediction import build_rollout, check_past, seen_frames
 from dias_jax.tasks.probing import (
     HELD_OUT,
     ProbeTask,
@@ -51,7 +52,8 @@ class Reasoning(ProbeTask):
         """{name: value} of the held-out slice; there are no pictures."""
         size = self.config.evaluation.batch_size
         logits = reasoning.answer(self.model, variables, self.held_out, size)
-        return reasoning.score_answers(logits, self.held_out.data["answers"])
+        names = scenarios(self.config, HELD_OUT)
+        return reasoning.score_answers(logits, self.held_out.data, names)
 
     def quality(self, metrics):
         """What decides the best checkpoint, the higher the better."""
@@ -63,15 +65,26 @@ class Reasoning(ProbeTask):
         return [" ".join(f"{name} {metrics[name]:.1f}" for name in shown)]
 
 
-def check_frames(config):
-    """Raise UserError where nothing is left to be predicted, or slots know of it already."""
-    header, options = header_of(config, "train", TRAIN), config.readout
+def scenarios(config, split):
+    """Names of the scenarios of a split's videos, often none."""
+    return header_of(config, split, TRAIN).get("scenarios") or ()
+
+
+def check_frames(config, split="train"):
+    """Raise UserError where what is observed is not what is asked about, or tells the answer."""
+    header, options = header_of(config, split, TRAIN), config.readout
     check_past(config, header)
     length = header["clip_frames"]
     if header["window"]:
         raise UserError(
             f"config.probe.slots={config.probe.slots} has windows of {length} frames, but what is "
             "asked is asked of whole videos: extract with --config.evaluation.clip_frames=0"
+        )
+    asked_after = ASKED_AFTER.get(header["data"], options.observed)
+    if options.observed != asked_after:
+        raise UserError(
+            f"config.readout.observed={options.observed}: what is asked about {header['data']} is "
+            f"asked after {asked_after} frames: set it to {asked_after}"
         )
     if length <= options.observed:
         raise UserError(
@@ -134,6 +147,12 @@ def open_rollout(config):
                 f"{options.rollout} predicts slots of another {name}, {theirs[name]} and not "
                 f"{ours[name]}: extract both from one model"
             )
+    needed = seen_frames(trained_config.rollout) * trained_config.rollout.frame_offset
+    if needed > options.observed:
+        raise UserError(
+            f"config.readout.observed={options.observed}: {options.rollout} predicts from {needed} "
+            "frames: observe as many, or train one with a smaller config.rollout.observed"
+        )
     trained = restore(options.rollout, trained_config, build_rollout(trained_config), "best")
     offset = trained_config.rollout.frame_offset
     return Rollout(trained.model, trained.variables, offset, trained.step)
@@ -167,6 +186,7 @@ def report(config, workdir, split, checkpoint):
             f"--split={TRAIN} is what this read-out has learned from: take test, or {HELD_OUT}"
         )
     check_frames(config)
+    check_frames(config, split)
     rollout, size = open_rollout(config), config.evaluation.batch_size
     trained = restore(workdir, config, build_readout(config), checkpoint)
     parts = [open_seen(config, name, rollout) for name in (HELD_OUT, split)]
@@ -174,8 +194,9 @@ def report(config, workdir, split, checkpoint):
         (reasoning.answer(trained.model, trained.variables, part, size), part.data["answers"])
         for part in parts
     )
+    metrics = reasoning.score_answers(asked[0], parts[-1].data, scenarios(config, split))
     return {
-        "metrics": reasoning.score_answers(*asked) | reasoning.score_at_chosen(*asked, held_out),
+        "metrics": metrics | reasoning.score_at_chosen(*asked, held_out),
         "protocol": protocol_line(config, split, rollout),
         "step": trained.step,
         "num_samples": len(parts[-1]),

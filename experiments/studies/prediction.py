@@ -27,8 +27,8 @@ from dias_jax.training.train_model import train_model
 
 from . import arms
 
-VIDEOS = flags.DEFINE_multi_integer(
-    "videos", [800, 2_000, 500], "of train, readout and test that are extracted; 0: all", 0
+EXTRACTED = flags.DEFINE_multi_integer(
+    "extracted", [800, 2_000, 500], "videos of train, readout and test; 0: all", 0
 )
 
 WHOLE, STATES = "DIAS", "true states"
@@ -77,7 +77,7 @@ def run_arm(name, seed, out):
     model, folder = (name, directory) if name != STATES else (WHOLE, out / name)
     seed_of_model = seed if name != STATES else int(arms.SEEDS.value[0])  # states have no model
     model = out / model / str(seed_of_model) / "model"
-    trained = train_model(model_config(name, seed_of_model), model)
+    trained = train_model(model_config(name, seed_of_model, arms.STEPS.value), model)
     metrics = score_model(trained)
     slots = extract_all(trained, name, folder, str(model))
     workdir = directory / "rollout"
@@ -85,19 +85,17 @@ def run_arm(name, seed, out):
     metrics |= found["metrics"] | beats(found["metrics"])
     protocols = [found["protocol"]]
     for seen, variant in SEEN.items():
-        config = load_experiment(f"reasoning_bouncing{variant}")
-        config.seed, config.probe.slots = seed, str(slots)
-        config.readout.rollout = str(workdir)
+        config = reasoning_config(variant, seed, slots, workdir)
         found = learn(config, directory / seen, reasoning.report)
         metrics |= {f"{seen}/{key}": value for key, value in found["metrics"].items()}
         protocols.append(found["protocol"])
     arms.keep_result(directory, metrics, "; ".join(protocols))
 
 
-def model_config(name, seed):
-    """The config of the video model of an arm."""
+def model_config(name, seed, steps=0):
+    """The config of the video model of an arm; steps 0: those of the recipe."""
     config = load_experiment("bouncing")
-    config.steps = arms.STEPS.value or config.steps
+    config.steps = steps or config.steps
     config.update_from_flattened_dict(ARMS[name])
     config.seed = seed
     config.evaluation.every = config.steps
@@ -108,6 +106,14 @@ def prediction_config(name, seed, slots):
     """The config of the roll-out of an arm."""
     config = load_experiment("prediction_bouncing" + (":states" if name == STATES else ""))
     config.seed, config.probe.slots = seed, str(slots)
+    return config
+
+
+def reasoning_config(variant, seed, slots, rollout):
+    """The config of a read-out; variant: of SEEN, rollout: the work directory of the roll-out."""
+    config = load_experiment(f"reasoning_bouncing{variant}")
+    config.seed, config.probe.slots = seed, str(slots)
+    config.readout.rollout = str(rollout)
     return config
 
 
@@ -122,7 +128,7 @@ def score_model(trained):
 def extract_all(trained, name, folder, model):
     """Extract what an arm learns from; model: where it is: -> the folder."""
     representation = "true_states" if name == STATES else "slots"
-    for split, limit in zip(SPLITS, VIDEOS.value, strict=True):
+    for split, limit in zip(SPLITS, EXTRACTED.value, strict=True):
         trained.config.evaluation.limit = limit
         extract_split(trained, split, folder / "slots", "aggregator", representation, name=model)
     return folder / "slots"

@@ -47,6 +47,7 @@ def test_windows_are_contiguous_and_leave_no_frame_out():
     found = [clip["image"][:, 0, 0, 0].tolist() for clip in clips]
     assert found == [[0, 1, 2, 3], [3, 4, 5, 6], [40, 41, 42, 43], [41, 42, 43, 44]]
     assert [clips[i]["index"] for i in range(4)] == [0, 1, 2, 3] and clips.max_frames == 4
+    assert [clips[i]["video"] for i in range(4)] == [0, 0, 2, 2]
     whole = Clips(Videos())
     assert [len(clip["image"]) for clip in whole] == [7, 3, 5] and whole.max_frames == 7
     with pytest.raises(UserError, match="no video has 8 frames, the longest has 7: take shorter"):
@@ -103,6 +104,7 @@ def test_batches_of_drawn_videos(config):
         **{"image": (2, 16, 24, 24, 3), "mask": (2, 16, 24, 24), "index": (2,), "valid": (2,)},
         **{"classes": (2, 6), "boxes": (2, 16, 6, 4), "visible": (2, 16, 6)},
         **{"crowd": (2, 6), "hidden": (2, 16, 6), "events": (2, 5), "frame_valid": (2, 16)},
+        "video": (2,),
     }
     assert batch["frame_valid"].all() and not (batch["visible"] & batch["hidden"]).any()
     source = sources.open_split(config, "validation")

@@ -52,6 +52,9 @@ def test_videos_and_their_labels(tmp_path, monkeypatch):
         scenarios = [path.split("/")[-2 if name != "test" else 1].split("_")[0] for path in names]
         assert set(scenarios) == set(physion.SCENARIOS) and scenarios != sorted(scenarios)
         assert not any("test10" in path or "/mp4s/" in path for path in names)
+        assert split.scenarios == physion.SCENARIOS
+        told = [split.scenarios[split[i]["scenario"]] for i in range(len(split))]
+        assert told == scenarios
         for video in (split[i] for i in range(len(split))):
             red, _, blue = video["image"].mean(axis=(1, 2)).T
             np.testing.assert_allclose(red + blue, 50 + 4 * np.arange(0, 24, 3), atol=5)
@@ -70,6 +73,7 @@ def test_batches_tell_the_answer(source):
     assert batch["image"].shape == (16, 2, 16, 16, 3) and batch["frame_valid"].all()
     assert batch["answer"].shape == (16,) and batch["answer"].dtype == bool
     assert batch["answer"].sum() == 8
+    np.testing.assert_array_equal(np.bincount(batch["scenario"]), [2] * 8)
     assert not {"mask", "classes", "boxes", "crowd"} & batch.keys()
     (batch,) = pipeline.evaluation_batches(config, "train", 8, num_threads=1)
     assert "answer" not in batch

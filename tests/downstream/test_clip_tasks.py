@@ -192,7 +192,7 @@ def test_units_are_those_of_what_is_trained_on(config):
 
 def test_what_cannot_be_run_is_refused(config):
     config.rollout.predicted = 40
-    with pytest.raises(UserError, match="clips of 30 frames, a window has 44"):
+    with pytest.raises(UserError, match="train has clips of 30 frames, 44 are observed"):
         task_of(config)
     config.rollout.update(predicted=3, window=5)
     with pytest.raises(UserError, match="window=5: no more than the 4 observed frames"):
@@ -200,6 +200,11 @@ def test_what_cannot_be_run_is_refused(config):
     config.rollout.update(window=0, heads=3)
     with pytest.raises(UserError, match="heads=3 does not divide config.rollout.width=16"):
         task_of(config)
-    config.task, config.readout.observed = "reasoning", 30
-    with pytest.raises(UserError, match="config.readout.observed=30: videos have 30 frames"):
-        task_of(config)
+    config.rollout.update(heads=2, observed=30)
+    with pytest.raises(UserError, match="test has clips of 30 frames, 31 are observed and"):
+        prediction.check_frames(config, "test")
+    config.task = "reasoning"
+    for observed in (4, 30):
+        config.readout.observed = observed
+        with pytest.raises(UserError, match=f"observed={observed}: .* asked after 10 frames"):
+            task_of(config)

@@ -8,6 +8,7 @@ import pytest
 
 from data_pipelines import pipeline
 from data_pipelines.drawn.shapes import Shapes
+from dias_jax.config.defaults import get_config
 from dias_jax.downstream import slot_cache
 from dias_jax.downstream.matching import match_maps
 from dias_jax.downstream.slot_cache import SlotCache
@@ -21,6 +22,7 @@ from dias_jax.runs.trained_model import TrainedModel
 from dias_jax.sample_files import HEADER
 from dias_jax.segmentation import slot_map
 from dias_jax.steps.extraction import extract_step
+from dias_jax.tasks.probing import open_samples
 from tests.tiny import make_tiny_video_config
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -146,6 +148,7 @@ def test_frames_of_clips_are_images(tmp_path, monkeypatch):
     assert len(list((tmp_path / "test").glob("*.array_record"))) == 3
     np.testing.assert_array_equal(found["index"], np.repeat(np.arange(3), 5))
     np.testing.assert_array_equal(found["frame"], np.tile(np.arange(5), 3))
+    assert not found["video"].any()  # 4 windows a video
     batch = next(pipeline.evaluation_batches(config.data, "test", 3, limit=3, clip_frames=5))
     key = jax.random.key(config.seed)
     inputs = batch["image"], key, batch["index"]
@@ -223,6 +226,25 @@ def test_damaged_files_are_one_line(small_cache):
         (small_cache / HEADER).write_text(text)
         with pytest.raises(UserError, match="cache.json is damaged"):
             SlotCache(folder, "test")
+
+
+def test_windows_of_one_video_are_held_out_together(tmp_path):
+    header = HEADER_OF_THREE | {"num_samples": 12, "clip_frames": 2, "window": 2, "split": "train"}
+    (path,) = SlotCache.missing_files(tmp_path / "train", header)
+    samples = np.zeros(12, SlotCache.record_type(header))
+    samples["video"] = np.repeat([0, 0, 3, 3, 3, 4], 2)  # of every window
+    SlotCache.write(path, header, samples)
+    config = get_config()
+    config.probe.slots = str(tmp_path)
+    for share, size in ((0.1, 10), (0.3, 4), (0.7, 4)):
+        config.probe.held_out = share
+        parts = [open_samples(config, split) for split in ("train", "held_out")]
+        assert [len(part) for part in parts] == [size, 12 - size]
+        videos = [{int(part[i]["video"]) for i in range(len(part))} for part in parts]
+        assert not videos[0] & videos[1]
+    config.probe.held_out = 0.8
+    with pytest.raises(UserError, match="train: nothing is left to learn from"):
+        open_samples(config, "train")
 
 
 @pytest.mark.slow

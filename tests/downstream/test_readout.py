@@ -13,6 +13,7 @@ import sklearn.metrics
 from dias_jax.downstream import readout_metrics
 from dias_jax.downstream.readout import RelationReadout, SelectingReadout, answer_objective
 from dias_jax.errors import UserError
+from dias_jax.evaluation.reasoning import score_answers
 from dias_jax.models.inputs import initialize
 from dias_jax.runs.state import TrainState
 from dias_jax.steps.training import train_step
@@ -176,3 +177,14 @@ def test_cells():
     assert answers[cells["yes_ghost_no"]].all() and not ghost[cells["yes_ghost_no"]].any()
     nothing = {"none": np.zeros(200, bool)}
     assert "accuracy/none" not in readout_metrics.accuracy_in_cells(logits, answers, nothing)
+
+
+def test_every_scenario_is_reported():
+    answers, scenario = np.array([True, False, True, False]), np.array([0, 0, 2, 2])
+    data = {"answers": answers[:, None], "scenario": scenario}
+    logits = np.array([1.0, -1.0, 1.0, 1.0])
+    found = score_answers(logits, data, ("Collide", "Drape", "Roll"))
+    expected = {"accuracy": 75, "accuracy/collide": 100, "accuracy/roll": 50}
+    counts = {"questions/collide": 2, "questions/drape": 0, "questions/roll": 2}
+    assert found == expected | counts
+    assert score_answers(logits, data) == {"accuracy": 75}

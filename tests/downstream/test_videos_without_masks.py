@@ -65,13 +65,21 @@ def test_from_videos_to_answers(tmp_path, monkeypatch):
         config.readout.frames = frames
         with pytest.raises(UserError, match=f"readout.frames={frames}: must be 0, or more than"):
             task_of(config)
-    config.readout.frames = 5
+    config.readout.update(frames=5, observed=2)
+    with pytest.raises(UserError, match="readout.observed=2: .*rollout predicts from 3 frames"):
+        task_of(config)
+    config.readout.observed = 3
     task = task_of(config)
     assert task.open("train")[0]["slots"].shape == (5, 4, 16)
     fit(task, config, tmp_path / "readout")
     report = reasoning.report(config, tmp_path / "readout", "test", "best")
-    assert report["num_samples"] == 16 and 0 <= report["metrics"]["accuracy"] <= 100
+    metrics = report["metrics"]
+    assert report["num_samples"] == 16 and 0 <= metrics["accuracy"] <= 100
     assert "predicted from them, up to frame 5; share" in report["protocol"]
+    assert "one half, and in each scenario; predicted by" in report["protocol"]
+    of_scenarios = [metrics[f"accuracy/{name.lower()}"] for name in physion.SCENARIOS]
+    assert sum(of_scenarios) / 8 == pytest.approx(metrics["accuracy"])
+    assert all(metrics[f"questions/{name.lower()}"] == 2 for name in physion.SCENARIOS)
     assert "ghost" not in report["protocol"]
     shutil.copytree(slots / "train", tmp_path / "unasked" / "readout")
     config.probe.slots = str(tmp_path / "unasked")
