@@ -31,6 +31,7 @@ from dias_jax.errors import UserError
 from dias_jax.evaluation.extraction import extract_split
 from dias_jax.evaluation.features import extract_features
 from dias_jax.evaluation.split import open_evaluation
+from dias_jax.feature_cache import describe
 from dias_jax.runs.flags import define_model_flags, open_model
 from dias_jax.runs.trained_model import check_discovers
 from dias_jax.segmentation import MASKS
@@ -58,6 +59,8 @@ def define_flags(arguments):
 def main(arguments):
     """Extract and say where."""
     cli.require("out")
+    if FEATURES.value and "workdir" in flags.FLAGS:
+        raise UserError("--config is missing: the experiment whose backbone has the features")
     if FEATURES.value:
         write_features(flags.FLAGS.config)
     elif "workdir" in flags.FLAGS:
@@ -75,7 +78,10 @@ def write_features(config):
     check_config(config)
     check_kind(config.data, config.model.kind)
     devices.warn_of_unused_gpu()
-    for split in [SPLIT.value] if SPLIT.value else ["train", config.evaluation.split]:
+    splits = [SPLIT.value] if SPLIT.value else ["train", config.evaluation.split]
+    for split in splits:
+        describe(config, split)  # what is wrong shows before hours of work
+    for split in splits:
         print(f"features in {extract_features(config, split, OUT.value)}")
 
 

@@ -37,6 +37,11 @@ class FeatureCache(SampleFiles):
         return self.header["data.views"] or 1
 
     @staticmethod
+    def remedy(name, found):
+        """A key of the config may be set to what the files have."""
+        return f"set --config.{name}={found}, " if "." in name else ""
+
+    @staticmethod
     def record_type(header):
         """The layout of a sample: a numpy dtype."""
         fields = [

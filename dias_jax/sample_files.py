@@ -106,10 +106,16 @@ class SampleFiles:
         """Raise UserError, naming the first of them, where two headers differ."""
         for name in wanted:
             if name not in leave_out and found.get(name) != wanted[name]:
+                remedy = cls.remedy(name, found.get(name))
                 raise UserError(
                     f"{folder} holds {cls.contents} of another {name}, {found.get(name)} and not "
-                    f"{wanted[name]}: name another folder, or delete it and extract again"
+                    f"{wanted[name]}: {remedy}name another folder, or delete it and extract again"
                 )
+
+    @staticmethod
+    def remedy(name, found):
+        """What helps beside other files where `name` is another: "set ..., " or nothing."""
+        return ""
 
     @classmethod
     def file_ranges(cls, folder, header):

@@ -174,7 +174,10 @@ def test_an_extraction_goes_on_where_it_was_stopped(config, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data.views": 2}, "another data.views, 1 and not 2: name another folder, or delete it"),
+        (
+            {"data.views": 2},
+            "another data.views, 1 and not 2: set --config.data.views=1, name",
+        ),
         ({"data.crop_scale": (0.5, 1.0)}, r"another data.crop_scale, \[0.75, 1.0\] and not"),
         ({"data.flip": False}, "another data.flip, True and not False"),
         ({"data.seed": 1}, "another data.seed, 0 and not 1"),
@@ -311,3 +314,5 @@ def test_the_commands(tiny_flags, run_module, tmp_path):
     refuses("holds features of another data.views, 2 and not 3", "--features", *flags, three)
     refuses("--views is of slots", "--features", "--views=3", *flags)
     refuses("--config=NAME is of --features", *flags)
+    refuses("--config is missing", "--features")
+    refuses("no split 'nosuch'", "--features", *flags, "--config.evaluation.split=nosuch")

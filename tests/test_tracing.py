@@ -34,3 +34,13 @@ def test_a_trace_is_written_on_demand(tiny_config, tmp_path, quick_compilation, 
     profiles = list((tmp_path / "trace").rglob("*.xplane.pb"))
     assert len(profiles) == 1
     assert b"train" in profiles[0].read_bytes()
+
+
+def test_a_run_too_short_for_a_trace_says_so(tiny_config, tmp_path, quick_compilation, caplog):
+    tiny_config.update(steps=1, log_every=1)
+    tiny_config.evaluation.every = 1
+    assert (
+        loop.fit(Discovery(tiny_config), tiny_config, tmp_path, trace=True).status == loop.FINISHED
+    )
+    assert "no profile" in caplog.text
+    assert not (tmp_path / "trace").exists()

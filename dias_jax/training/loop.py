@@ -201,13 +201,13 @@ class Run:
 
     def close(self):
         """Wait for the checkpoint that is being written, close the files, report damage."""
-        if self.tracer is not None:
-            self.tracer.stop()
         if self.num_replaced:
             log.warning("%d times a damaged training sample was replaced", self.num_replaced)
         self.checkpoints.close()
         if self.writer is not None:
             self.writer.close()
+        if self.tracer is not None:  # last: a profile is worth less than what is above
+            self.tracer.close()
 
 
 def call_length(config, start):

@@ -1,9 +1,13 @@
 """A profile of some calls of the training step, as TensorBoard, XProf and Perfetto read them."""
 
+import logging
+
 import jax
 
 UNTRACED = 2  # calls at the start: compilation, and what it leaves behind
 TRACED = 5  # calls
+
+log = logging.getLogger(__name__)
 
 
 class Tracer:
@@ -22,8 +26,14 @@ class Tracer:
             jax.profiler.start_trace(str(self.folder))
             self.is_tracing = True
 
+    def close(self):
+        """End the profile, or say that there is none."""
+        self.stop()
+        if self.num_calls < UNTRACED:
+            log.warning("--trace: no profile, for one begins after %d calls of the step", UNTRACED)
+
     def stop(self):
-        """End the profile, if there is one."""
+        """End the profile, if it goes on."""
         if self.is_tracing:
             jax.profiler.stop_trace()
             self.is_tracing = False

@@ -26,18 +26,19 @@ LONGEST = 10  # instructions of the profile
 
 REFERENCE = flags.DEFINE_string("reference", None, "checkout of github.com/Genera1Z/DIAS")
 OUT = flags.DEFINE_string("out", None, "directory for logs, profiles and the report")
-BATCH_SIZES = flags.DEFINE_string("batch_sizes", "32,256", "of both implementations")
-SIZE = flags.DEFINE_string("size", "full", "of the model that is compared: full or tiny")
+BATCH_SIZES = flags.DEFINE_multi_integer("batch_size", [32, 256], "of both implementations", 1)
+SIZE = flags.DEFINE_enum("size", "full", ["full", "tiny"], "of the model that is compared")
 STEPS = flags.DEFINE_integer("steps", 0, "of the embedded default; 0: its own number", 0)
 
 
 def commands(out):
     """{name of a part: arguments after `python -m`}."""
+    sizes = ",".join(map(str, BATCH_SIZES.value))
     steps = [f"--config.steps={STEPS.value}"] * bool(STEPS.value)
     return {
         "speed": [
             *("dias_jax.compare", "--parts=speed", "--dtypes=bfloat16", f"--size={SIZE.value}"),
-            *(f"--reference={REFERENCE.value}", f"--batch_sizes={BATCH_SIZES.value}"),
+            *(f"--reference={REFERENCE.value}", f"--batch_sizes={sizes}"),
             *(f"--out={out / 'speed'}", f"--trace={out / 'profile'}"),
         ],
         "shapes": ["dias_jax.train", "--config=shapes", f"--workdir={out / 'shapes'}", *steps],
@@ -79,6 +80,8 @@ def longest_instructions(folder):
 def main(arguments):
     """Run all parts, then print what they took, the report and the longest instructions."""
     require("reference", "out")
+    if not pathlib.Path(REFERENCE.value).is_dir():
+        raise UserError(f"--reference={REFERENCE.value}: there is no such folder")
     out = pathlib.Path(OUT.value)
     out.mkdir(parents=True, exist_ok=True)
     rows = []

@@ -46,6 +46,7 @@ def main(arguments):
     require("config")
     config = flags.FLAGS.config
     config.model.backbone.weights, config.batch_size = "random", IMAGES.value
+    config.accumulation = 1
     check_config(config)
     operations = count_operations(config)
     step = prepare_training(config, itertools.repeat(random_batch(config)), is_split=False)
