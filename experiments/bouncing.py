@@ -18,7 +18,7 @@ def get_config(variant=""):
     if variant not in ("", "released"):
         raise UserError(f"--config=bouncing:{variant}: the only variant is bouncing:released")
     config = load_experiment("moving_shapes")
-    config.data.name, config.steps = "bouncing", 2_400
+    config.data.name, config.steps = "bouncing", 800  # longer: slots drift
     config.model.backbone.connected = False  # no two discs share a hue
     # Always few visible tokens: what many show of small discs, slots need not tell apart.
     config.model.decoder.uniform_probability = 0.0
