@@ -28,7 +28,7 @@ from dias_jax.training.train_model import train_model
 from . import arms
 
 EXTRACTED = flags.DEFINE_multi_integer(
-    "extracted", [800, 2_000, 500], "videos of train, readout and test; 0: all", 0
+    "extracted", [1_600, 1_200, 500], "videos of train, readout and test; 0: all", 0
 )
 
 WHOLE, STATES = "DIAS", "true states"
