@@ -8,9 +8,6 @@ default from start to end. OUT holds a log of each and speed/report.html. A part
 fails is named at the end and does not stop the others.
 """
 
-import collections
-import gzip
-import json
 import pathlib
 import subprocess
 import sys
@@ -22,7 +19,7 @@ from dias_jax.cli import require, run
 from dias_jax.errors import UserError
 from dias_jax.pictures.tables import markdown_table
 
-LONGEST = 10  # instructions of the profile
+from .profiles import longest_instructions
 
 REFERENCE = flags.DEFINE_string("reference", None, "checkout of github.com/Genera1Z/DIAS")
 OUT = flags.DEFINE_string("out", None, "directory for logs, profiles and the report")
@@ -52,29 +49,6 @@ def run_part(name, arguments, out):
         command = [sys.executable, "-m", *arguments]
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
     return time.perf_counter() - start, code
-
-
-def longest_instructions(folder):
-    """The newest profile below a folder: -> [[instruction, calls, milliseconds, percent]].
-
-    Of what XLA ran, on all devices together; a loop is counted beside what it holds.
-    """
-    traces = sorted(folder.rglob("*.trace.json.gz"), key=lambda path: path.stat().st_mtime)
-    if not traces:
-        return []
-    with gzip.open(traces[-1], "rt") as file:
-        events = json.load(file)["traceEvents"]
-    time_of, calls_of = collections.Counter(), collections.Counter()
-    for event in events:
-        name = event.get("args", {}).get("hlo_op")
-        if name is not None:
-            time_of[name] += event["dur"]  # microseconds
-            calls_of[name] += 1
-    total = sum(time_of.values())
-    return [
-        [name, calls_of[name], f"{spent / 1e3:.2f}", f"{100 * spent / total:.1f}"]
-        for name, spent in time_of.most_common(LONGEST)
-    ]
 
 
 def main(arguments):

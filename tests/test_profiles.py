@@ -1,9 +1,9 @@
-"""The profile's longest instructions, as the script for GPUs prints them."""
+"""The profile's longest instructions, as they are printed."""
 
 import jax
 import jax.numpy as jnp
 
-from experiments.benchmarks.gpu import LONGEST, longest_instructions
+from experiments.benchmarks.profiles import LONGEST, longest_instructions
 
 
 def test_longest_instructions_of_a_profile(tmp_path):
