@@ -39,7 +39,7 @@ def LayerNorm(dtype=jnp.float32, epsilon=LAYER_NORM_EPSILON, **options):  # noqa
     """Of the last axis, with statistics in float32 whatever the dtype of the result.
 
     The variance is that of what is centred, or, where the result is rounded to bfloat16 anyway, the
-    mean square less the squared mean: TPUs need one pass and a third less time for a layer's MLP.
+    mean square less the squared mean: one pass, and a third fewer TPU cycles for MLP and norms.
     """
     one_pass = jnp.dtype(dtype) == jnp.bfloat16
     return nn.LayerNorm(epsilon=epsilon, dtype=dtype, use_fast_variance=one_pass, **options)

@@ -1,11 +1,11 @@
-"""Everything that is to be measured on a GPU, by one command, in about ten minutes.
+"""Everything that is to be measured on a GPU, by one command.
 
 python -m dias_jax.experiments.benchmarks.gpu --reference=DIR --out=runs/gpu
 
 Runs in turn, each in a process of its own: both implementations in bfloat16 at several batch sizes
 (`dias_jax.compare`), with the instructions that its profiles name as the longest, and the embedded
-default from start to end. OUT holds a log of each and speed/report.html. A part that
-fails is named at the end and does not stop the others.
+default from start to end. OUT holds a log of each and speed/report.html. A part that fails is named
+at the end and does not stop the others.
 """
 
 import pathlib

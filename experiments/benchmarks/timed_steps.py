@@ -7,12 +7,12 @@ import jax
 import numpy as np
 
 from dias_jax import devices
-from dias_jax.losses import dias_objective
 from dias_jax.models.build import build
 from dias_jax.runs.state import create_state
 from dias_jax.steps.training import train_step
-from dias_jax.tasks.discovery import discovery_loss, objective_options
 from dias_jax.training.optimizer import build_optimizer
+
+from .step_shapes import loss_of
 
 
 def random_batch(config):
@@ -29,9 +29,7 @@ def prepare_training(config, batches, is_split=True):
     """
     model, optimizer = build(config.model), build_optimizer(config)
     state, _ = create_state(config, model, optimizer)
-    objective = functools.partial(dias_objective, **objective_options(config))
-    loss_fn = functools.partial(discovery_loss, model=model, objective=objective)
-    step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer)
+    step = functools.partial(train_step, loss_fn=loss_of(config, model), optimizer=optimizer)
     if is_split:
         step, put = devices.compile_step(step, donate=True), devices.spread
     else:
