@@ -17,10 +17,11 @@ def changed_keys(config, name):
 
 def test_every_arm_is_valid_and_changes_only_its_idea():
     for name, changes in prediction.ARMS.items():
-        config = prediction.model_config(name, 7, steps=500)
-        check_config(config)
-        own = {"seed", "steps", "evaluation.every"}
-        assert changed_keys(config, "bouncing") == own | changes.keys()
+        for experiment in ("shapes", "bouncing"):
+            config = prediction.model_config(experiment, name, 7, steps=500)
+            check_config(config)
+            own = {"seed", "steps", "evaluation.every"}
+            assert changed_keys(config, experiment) == own | changes.keys()
         config = prediction.prediction_config(name, 7, "runs/slots")
         check_config(config)
         variant = ":states" if name == prediction.STATES else ""

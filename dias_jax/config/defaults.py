@@ -33,6 +33,11 @@ KEYS = {
         "what begins with probe, prediction with rollout, reasoning with readout",
         choices=("discovery", "recognition", "properties", "prediction", "reasoning"),
     ),
+    "start_from": Key(
+        "",
+        "a run's directory or the name of a checkpoint that ships: a new run starts with its "
+        "parameters, wherever names are the same; empty: with random ones",
+    ),
     "steps": Key(100_000, "optimiser steps", at_least=1),
     "batch_size": Key(32, "samples a step, over all devices and hosts", at_least=1),
     "accumulation": Key(1, "equal parts in which a device takes its share of the batch", 1),

@@ -19,6 +19,7 @@ from dias_jax.errors import NonFiniteLoss, Stopped
 from dias_jax.runs.checkpoints import Checkpoints
 from dias_jax.runs.config_file import check_continuation, save_config
 from dias_jax.runs.lock import only_run_in
+from dias_jax.runs.start_from import start_from
 from dias_jax.runs.state import create_state
 from dias_jax.runs.writers import Writer
 from dias_jax.steps.training import train_steps
@@ -74,7 +75,10 @@ class Run:
         state, self.identity = create_state(config, task.model, optimizer)
         self.checkpoints = Checkpoints(workdir, self.identity)
         self.checkpoints.check_room(state)
-        self.state = devices.place(self.checkpoints.continued(state))
+        state = self.checkpoints.continued(state)
+        if config.start_from and state.step == 0:
+            state = state.replace(params=start_from(config.start_from, state.params))
+        self.state = devices.place(state)
         self.start = int(self.state.step)
         self.train_steps = compile_training(config, task, optimizer)
         self.writer = None  # until the first step is done, and on other hosts than the main one

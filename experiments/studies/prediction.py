@@ -2,7 +2,8 @@
 
 python -m dias_jax.experiments.studies.prediction --out=runs/prediction_study
 
-Discs that bounce. Every arm with every seed: a video model is trained and its slots extracted, a
+Discs that bounce. Every arm with every seed: an image model learns on `shapes`, a video model goes
+on from it on `bouncing` and its slots are extracted, a
 roll-out learns from those of `train`, and read-outs from those of `readout` answer questions that
 they are asked about `test`, from the observed frames, from these and predicted ones and from all
 true ones (oracle). "true states" has places and radii instead of slots: what roll-out and read-out
@@ -32,7 +33,7 @@ EXTRACTED = flags.DEFINE_multi_integer(
 )
 
 WHOLE, STATES = "DIAS", "true states"
-# {arm: changes to the video model's config}, in the order of the tables.
+# {arm: changes to the configs of both models}, in the order of the tables.
 ARMS = {
     WHOLE: {},
     "merged, not aggregated again": {"model.reinit.num_iterations": 0},
@@ -76,8 +77,11 @@ def run_arm(name, seed, out):
         return
     model, folder = (name, directory) if name != STATES else (WHOLE, out / name)
     seed_of_model = seed if name != STATES else int(arms.SEEDS.value[0])  # states have no model
-    model = out / model / str(seed_of_model) / "model"
-    trained = train_model(model_config(name, seed_of_model, arms.STEPS.value), model)
+    image, model = (out / model / str(seed_of_model) / part for part in ("image", "model"))
+    train_model(model_config("shapes", name, seed_of_model), image)
+    config = model_config("bouncing", name, seed_of_model, arms.STEPS.value)
+    config.start_from = str(image)
+    trained = train_model(config, model)
     metrics = score_model(trained)
     slots = extract_all(trained, name, folder, str(model))
     workdir = directory / "rollout"
@@ -92,9 +96,9 @@ def run_arm(name, seed, out):
     arms.keep_result(directory, metrics, "; ".join(protocols))
 
 
-def model_config(name, seed, steps=0):
-    """The config of the video model of an arm; steps 0: those of the recipe."""
-    config = load_experiment("bouncing")
+def model_config(experiment, name, seed, steps=0):
+    """The config of a model of an arm; steps 0: those of the recipe."""
+    config = load_experiment(experiment)
     config.steps = steps or config.steps
     config.update_from_flattened_dict(ARMS[name])
     config.seed = seed
