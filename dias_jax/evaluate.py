@@ -161,8 +161,7 @@ def report_probe(config):
     if report.get("curves"):
         path = pathlib.Path(OUT.value or workdir) / f"horizon_{split}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        titles = futures.METRICS | {futures.CENTRE: "error of centres (image sides)"}
-        plot_horizon(report["curves"], titles, futures.TITLES, path)
+        plot_horizon(report["curves"], futures.PANELS, futures.TITLES, path)
         print(f"plot in {path}")
     print(json.dumps(report))
 

@@ -1,4 +1,4 @@
-"""Predicted slots decoded: masks and places of things on frames that nobody has seen.
+"""Predicted slots decoded: masks, places of things and features of frames that nobody has seen.
 
 The decoder sees no token of these frames: any would be a glimpse of the future.
 """
@@ -24,6 +24,8 @@ TITLES = {  # of who tells the future
 }
 METRICS = {"ari": "ARI", "fg_ari": "FG-ARI", "miou": "mIoU", "fg_miou": "FG-mIoU"}  # percent
 CENTRE = "centre"  # error, in image sides
+FEATURES = "features"  # squared error of what is decoded, as of a reconstruction
+PANELS = METRICS | {CENTRE: "error of centres (image sides)", FEATURES: "error of features"}
 
 
 def key_of(config):
@@ -36,7 +38,8 @@ def tell_futures(video, rollout, variables, batch, observed, offset, key):
     """Slots of the frames after the `observed` ones, by everybody: -> {name of TITLES: slots}.
 
     video, rollout: the models, variables: of both; batch: whole videos. Slots are (B, 1 + K, S, D),
-    the first those of the last observed frame; "slot_mask" (B, S) of that frame is there, too.
+    the first those of the last observed frame; "slot_mask" (B, S) of that frame and the true
+    "features" (B, 1 + K, h, w, C) are there, too.
     """
     inputs = {"frame_valid": batch["frame_valid"], "boxes": box_input(video, batch)}
     output = predict(video, variables[0], batch["image"], key, batch["index"], **inputs)
@@ -49,22 +52,23 @@ def tell_futures(video, rollout, variables, batch, observed, offset, key):
         arguments = now[:, 0], last, steps
         found["transition"] = video.apply(variables[0], *arguments, method="continue_alone")
     found = {name: jnp.concatenate([now, x], axis=1) for name, x in found.items()}
-    return found | {"slot_mask": last}
+    return found | {"slot_mask": last, "features": output.features[:, observed - 1 :]}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
-def draw_masks(video, variables, slots, slot_mask, size):
-    """Segmentations that slots alone give: (B, F, S, D), (B, S) -> (B, F, H, W) int32.
+def decode_alone(video, variables, slots, slot_mask, size):
+    """What slots alone give: (B, F, S, D), (B, S) -> segmentations (B, F, H, W) int32, features.
 
-    Frame after frame, so that one's attention is in memory.
+    These are (B, F, N, C). Frame after frame, so that one's attention is in memory.
     """
 
-    def draw(slots):
-        _, attention = video.apply(variables, slots, slot_mask, method="imagine")
+    def decode(slots):
+        features, attention = video.apply(variables, slots, slot_mask, method="imagine")
         side = round(attention.shape[-1] ** 0.5)
-        return slot_map(attention.reshape(*attention.shape[:2], side, side), size)
+        return slot_map(attention.reshape(*attention.shape[:2], side, side), size), features
 
-    return jax.lax.map(draw, slots.swapaxes(0, 1)).swapaxes(0, 1)
+    decoded = jax.lax.map(decode, slots.swapaxes(0, 1))
+    return jax.tree.map(lambda x: x.swapaxes(0, 1), decoded)
 
 
 def score_futures(video, rollout, variables, batches, config, num_masks, observed):
@@ -78,11 +82,13 @@ def score_futures(video, rollout, variables, batches, config, num_masks, observe
     for batch in batches:
         futures = tell_futures(video, rollout, variables, batch, observed, offset, key)
         true = batch["mask"][:, observed - 1 :].astype(np.int32) - 1
-        slot_mask, valid = futures.pop("slot_mask"), batch["valid"][:, None]
+        slot_mask, features = futures.pop("slot_mask"), futures.pop("features")
+        valid = batch["valid"][:, None]
         valid = valid & batch["frame_valid"][:, observed:]
         for name, slots in futures.items():
-            maps = draw_masks(video, variables[0], slots, slot_mask, true.shape[2:])
-            sums = sum_scores(maps, true, valid, slot_mask.shape[1], num_masks)
+            maps, decoded = decode_alone(video, variables[0], slots, slot_mask, true.shape[2:])
+            errors = feature_errors(decoded, features)[:, 1:]
+            sums = sum_scores(maps, true, errors, valid, slot_mask.shape[1], num_masks)
             for metric, pair in sums.items():
                 old = totals.get(f"{name}/{metric}", (0, 0))
                 totals[f"{name}/{metric}"] = tuple(a + np.asarray(b) for a, b in zip(old, pair))
@@ -94,10 +100,19 @@ def score_futures(video, rollout, variables, batches, config, num_masks, observe
     }
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4))
-def sum_scores(maps, true, valid, num_slots, num_masks):
-    """Sums over videos, of the frames after the first: -> {metric: (sum (K,), count (K,))}."""
+def feature_errors(decoded, true):
+    """Mean squared errors (B, F) of decoded features (B, F, N, C); true (B, F, h, w, C)."""
+    return jnp.square(decoded.astype(jnp.float32) - true.reshape(decoded.shape)).mean((2, 3))
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5))
+def sum_scores(maps, true, errors, valid, num_slots, num_masks):
+    """Sums over videos, of the frames after the first: -> {metric: (sum (K,), count (K,))}.
+
+    errors, valid (B, K): of the features, and which frames there are.
+    """
     scores = mask_metrics(maps[:, 1:], true[:, 1:], num_slots, num_masks)
+    scores[FEATURES] = errors, jnp.ones_like(valid)
     scores[CENTRE] = centre_errors(maps, true, num_slots, num_masks)
     return {
         name: (jnp.where(has & valid, value, 0).sum(0), (has & valid).sum(0))

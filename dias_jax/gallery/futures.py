@@ -46,9 +46,9 @@ def draw_batch(config, video, trained, batch):
     told = futures.tell_futures(video.model, trained.model, variables, batch, observed, offset, key)
     frames = batch["image"][:, observed - 1 :]
     maps = [
-        futures.draw_masks(
+        futures.decode_alone(
             video.model, video.variables, told[name], told["slot_mask"], frames.shape[2:4]
-        )
+        )[0]
         for name in SHOWN
     ]
     painted = [

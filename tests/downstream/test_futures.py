@@ -68,15 +68,18 @@ def test_the_future_does_not_reach_its_prediction(models, batch):
     told_again = tell(models, changed)
     for name, slots in told.items():
         is_same = np.array_equal(slots, told_again[name])
-        assert is_same == (name != "oracle"), name
-    assert told.keys() == PREDICTIONS | {"oracle", "slot_mask"}
+        assert is_same == (name not in ("oracle", "features")), name
+    assert told.keys() == PREDICTIONS | {"oracle", "slot_mask", "features"}
     video, _, (variables, _) = models
     for name in PREDICTIONS:
         assert told[name].shape == (2, 4, 4, 16)
         np.testing.assert_array_equal(told[name][:, 0], told["oracle"][:, 0])
-    maps = futures.draw_masks(video, variables, told["copy_last"], told["slot_mask"], (32, 32))
-    assert maps.shape == (2, 4, 32, 32)
-    np.testing.assert_array_equal(maps, np.repeat(maps[:, :1], 4, axis=1))
+    maps, features = futures.decode_alone(
+        video, variables, told["copy_last"], told["slot_mask"], (32, 32)
+    )
+    assert maps.shape == (2, 4, 32, 32) and features.shape == (2, 4, 16, 16)
+    for decoded in (maps, features):
+        np.testing.assert_array_equal(decoded, np.repeat(decoded[:, :1], 4, axis=1))
 
 
 @pytest.mark.slow
@@ -91,11 +94,18 @@ def test_scores_over_the_horizon(config, models, batch, tmp_path):
     for name, values in score(halves).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-3, atol=0.05, err_msg=name)
         assert values.shape == (3,)
-    assert len(whole) == 5 * 5 and whole["oracle/ari"].max() <= 100
+    assert len(whole) == 5 * 6 and whole["oracle/ari"].max() <= 100
     lives = futures.half_lives(whole)
     assert lives.keys() == {f"{name}/half_life" for name in (*PREDICTIONS, "oracle")}
-    plot_horizon(whole, futures.METRICS, futures.TITLES, tmp_path / "plot.png")
+    plot_horizon(whole, futures.PANELS, futures.TITLES, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 10_000
+
+
+def test_errors_of_features_are_of_the_true_frame():
+    true = np.arange(2 * 3 * 4, dtype=np.float32).reshape(1, 2, 3, 2, 2)
+    decoded = true.reshape(1, 2, 6, 2).copy()
+    decoded[0, 1, 4] += (1, 3)
+    np.testing.assert_allclose(futures.feature_errors(decoded, true), [[0, 10 / 12]])
 
 
 def test_a_model_that_goes_on_alone(config):
