@@ -29,6 +29,7 @@ def get_config(variant=""):
     config.steps, config.batch_size, config.data.threads = 4_000, 64, 2
     config.probe.slots, config.readout.rollout = "slots/bouncing", "runs/prediction_bouncing"
     config.readout.sees = variant or "rolled_out"
+    config.readout.role_weight = 1.0  # what is red and what blue is told, and need not be guessed
     config.probe.standardise = True
     config.optimizer.update(learning_rate=1e-2, clip_norm=1e6)  # slower ones select no disc
     config.evaluation.update(every=250, split="held_out")

@@ -25,7 +25,9 @@ def test_every_arm_is_valid_and_changes_only_its_idea():
         config = prediction.prediction_config(name, 7, "runs/slots")
         check_config(config)
         variant = ":states" if name == prediction.STATES else ""
-        assert changed_keys(config, f"prediction_bouncing{variant}") == {"seed", "probe.slots"}
+        assert changed_keys(config, f"prediction_bouncing{variant}") == {
+            *("seed", "probe.slots", "evaluation.limit"),
+        }
     for seen, variant in prediction.SEEN.items():
         config = prediction.reasoning_config(variant, 7, "runs/slots", "runs/rollout")
         check_config(config)

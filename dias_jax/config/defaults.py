@@ -223,6 +223,12 @@ KEYS = {
         "relation: all pairs of slots, as released; or the two that are asked about, selected",
         choices=("relation", "selecting"),
     ),
+    "readout.role_weight": Key(
+        0.0,
+        "of the loss that tells a selecting one which slots are asked about, by their masks on "
+        "observed frames, in training; 0: off",
+        0,
+    ),
     "readout.width": Key(64, "of what is known of two slots", 1),
     "readout.aggregation": Key("max", "over pairs, of relation", choices=("max", "mean", "sum")),
     # Optimiser.

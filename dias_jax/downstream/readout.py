@@ -61,6 +61,7 @@ class SelectingReadout(nn.Module):
     """First finds the two slots that are asked about, then looks at these.
 
     A linear score of each slot for either role, softmax over slots in use, an MLP on both selected.
+    Which slots these are may be told in training (`role_loss`).
     slots (B, F, S, D) float32, slot_mask (B, F, S) bool or None, at least one slot in use a frame
     -> logits (B,).
     """
@@ -69,25 +70,46 @@ class SelectingReadout(nn.Module):
     width: int  # of the MLP's hidden layer
     units: Units = Units()  # in which it has its slots
 
-    @nn.compact
+    def setup(self):
+        self.role, self.answer = Linear(2), Mlp(self.width, 1)
+
     def __call__(self, slots, slot_mask=None, train=False):
-        slots = self.units.apply(slots)
-        scores = Linear(2, name="role")(slots)  # (B, F, S, 2)
-        if slot_mask is not None:
-            scores = jnp.where(slot_mask[..., None], scores, -jnp.inf)
-        selected = jnp.einsum("bfsr,bfsd->bfrd", nn.softmax(scores, axis=2), slots)
-        selected = selected.reshape(*slots.shape[:2], -1)
-        return Mlp(self.width, 1, name="answer")(selected).max((1, 2))
+        roles = nn.softmax(self.score_roles(slots, slot_mask), axis=2)
+        selected = jnp.einsum("bfsr,bfsd->bfrd", roles, self.units.apply(slots))
+        return self.answer(selected.reshape(*slots.shape[:2], -1)).max((1, 2))
+
+    def score_roles(self, slots, slot_mask=None):
+        """How well each slot fits either role: (B, F, S, 2), -inf where it is not in use."""
+        scores = self.role(self.units.apply(slots))
+        return scores if slot_mask is None else jnp.where(slot_mask[..., None], scores, -jnp.inf)
 
     smallest_inputs = two_slots
 
 
-def answer_objective(variables, batch, rng, step, *, model):
+def role_loss(scores, roles):
+    """Mean cross-entropy of who is asked about, where that is told: -> scalar.
+
+    scores (B, F, S, 2) of `score_roles`, roles (B, F, 2) int, the right slots, -1: not told.
+    """
+    told = roles >= 0
+    right = jnp.where(told, roles, 0)[:, :, None]
+    losses = -jnp.take_along_axis(nn.log_softmax(scores, axis=2), right, axis=2)[:, :, 0]
+    return jnp.where(told, losses, 0).sum() / jnp.maximum(told.sum(), 1)
+
+
+def answer_objective(variables, batch, rng, step, *, model, role_weight=0.0):
     """Binary cross-entropy of a read-out: -> loss, {name: scalar}.
 
-    batch: "slots" (B, F, S, D), "slot_mask" (B, F, S) bool, "answer" (B,) bool.
+    batch: "slots" (B, F, S, D), "slot_mask" (B, F, S) bool, "answer" (B,) bool; role_weight: of the
+    `role_loss` on the first frames, which takes "roles" (B, at most F, 2); 0: it is not computed.
     """
     logits = model.apply(variables, batch["slots"], batch["slot_mask"])
     answer = batch["answer"].astype(jnp.float32)
     loss = optax.sigmoid_binary_cross_entropy(logits, answer).mean()
-    return loss, {"loss": loss, "accuracy": ((logits > 0) == batch["answer"]).mean()}
+    values = {"accuracy": ((logits > 0) == batch["answer"]).mean()}
+    if role_weight:
+        first = (batch[name][:, : batch["roles"].shape[1]] for name in ("slots", "slot_mask"))
+        scores = model.apply(variables, *first, method="score_roles")
+        values["roles"] = role_loss(scores, batch["roles"])
+        loss += role_weight * values["roles"]
+    return loss, values | {"loss": loss}

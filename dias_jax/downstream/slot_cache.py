@@ -16,7 +16,7 @@ from dias_jax.sample_files import SampleFiles
 SAMPLES_PER_FILE = 1024
 # What differs between the splits of one extraction.
 OF_SPLIT = ("model", "split", "num_samples", "protocol", "views", "crop_scale", "flip")
-OF_SPLIT += ("clip_frames", "window", "questions", "scenarios", "features")
+OF_SPLIT += ("clip_frames", "window", "questions", "queried", "scenarios", "features")
 
 
 class SlotCache(SampleFiles):
@@ -52,6 +52,8 @@ class SlotCache(SampleFiles):
             ("numbers", "<f4", (things, numbers)),  # (G, Q), those that are measured
             ("answers", "?", (len(header["questions"]),)),  # to the questions about the video
         ]
+        if header.get("queried"):  # how many things the questions are about; None: not told
+            fields.append(("queried", "<i4", (header["queried"],)))  # their numbers
         if header["window"]:
             fields.append(("video", "<i4", ()))  # that the window is cut from
         if header.get("scenarios"):  # None: the data set has none

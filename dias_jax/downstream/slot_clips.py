@@ -4,14 +4,16 @@ import numpy as np
 
 OF_FRAMES = ("slots", "slot_mask")
 OF_VIDEO = ("answers", "scenario")  # the last of some data sets only
+FOUND_ABOVE = 0.5  # IoU with the mask of a slot
 
 
 class SlotClips:
     """Random access to clips: `clips[i]` is a dict, its "index" (int32) the number i.
 
     "slots" (F, S, D) and "slot_mask" (F, S) of every frame; "answers" (Q,) bool to the questions
-    about the video, and "scenario" where it has one; "features" (targets, h, w, C) of the last so
-    many frames, unless targets is 0. samples: frames of an extraction, `clip_frames` a video, one
+    about the video, and "scenario" where it has one; "roles" (F, 2) int32, the slots of the things
+    that are asked about, where that is told; "features" (targets, h, w, C) of the last so many
+    frames, unless targets is 0. samples: frames of an extraction, `clip_frames` a video, one
     video after the other; length: F, 0: whole videos; stride: every so manieth frame is taken;
     every_start: windows begin at every frame from which they are whole, not only at the first.
     """
@@ -33,4 +35,11 @@ class SlotClips:
         if self.targets:
             clip["features"] = np.stack([x["features"] for x in frames[-self.targets :]])
         clip |= {name: frames[0][name] for name in OF_VIDEO if name in frames[0]}
+        if "queried" in frames[0]:
+            clip["roles"] = np.stack([slots_of(frame, frame["queried"]) for frame in frames])
         return clip | {"index": np.int32(index)}
+
+
+def slots_of(frame, things):
+    """Slots of some things (K,) of a frame: (K,) int32, -1: none has found it."""
+    return np.where(frame["iou"][things] > FOUND_ABOVE, frame["slot"][things], -1)

@@ -20,7 +20,7 @@ from dias_jax.steps.extraction import extract_step
 # What decides the slots of an image, beside the parameters and the seed.
 DECISIVE = ("model.", "data.name", "data.image_size", "data.seed")
 QUESTIONS = ("answer", "ghost_answer")  # about a video, which some data sets ask and answer
-OF_VIDEO = ("video", "scenario")  # numbers, the last not everywhere
+OF_VIDEO = ("video", "scenario", "queried")  # numbers, the last two not everywhere
 OF_THINGS = ("classes", "boxes", "crowd", "kinds", "numbers")  # the last two not everywhere
 
 
@@ -146,6 +146,7 @@ def shapes_of(step, trained, batch):
     grid = list(found["segments"].shape[1:])
     sizes = {"num_slots": num_slots, "slot_width": width, "grid": grid}
     sizes["features"] = list(found["features"].shape[1:]) if "features" in found else None
+    sizes["queried"] = batch["queried"].shape[1] if "queried" in batch else None
     return sizes | {"questions": [name for name in QUESTIONS if name in batch]}
 
 
@@ -159,7 +160,7 @@ def extract_samples(step, trained, batches, header):
         answers = [batch[name] for name in header["questions"]]
         answers = np.reshape(answers, (len(answers), len(batch["index"]))).astype(bool)
         found["answers"] = np.repeat(answers.T, frames, axis=0)
-        found |= {name: np.repeat(batch[name], frames) for name in OF_VIDEO if name in batch}
+        found |= {name: np.repeat(batch[name], frames, 0) for name in OF_VIDEO if name in batch}
         for i in np.flatnonzero(np.repeat(batch["valid"], frames)):
             yield {name: values[i] for name, values in found.items()}
 

@@ -27,6 +27,8 @@ WHAT_IS_SEEN = {
 class SeenClips:
     """Clips as a read-out sees them, in memory: see `SlotClips`, and "answer" () bool.
 
+    "roles" are those of the observed frames.
+
     clips: SlotClips; options: `config.readout`; rollout: model, variables and frame offset of the
     task of prediction, where predicted slots are seen.
     """
@@ -54,6 +56,8 @@ def see(batch, options, rollout):
     elif options.sees == "rolled_out":
         slots, slot_mask = continue_slots(rollout, slots, slot_mask, observed)
     seen = batch | {"slots": slots, "slot_mask": slot_mask}
+    if "roles" in batch:
+        seen["roles"] = batch["roles"][:, :observed]
     return seen | {"answer": batch["answers"][:, 0]}
 
 

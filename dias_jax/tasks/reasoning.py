@@ -35,7 +35,9 @@ class Reasoning(ProbeTask):
         self.train_clips = open_seen(config, "train", self.rollout)
         super().__init__(config)
         self.model = build_readout(config)
-        self.loss_fn = functools.partial(answer_objective, model=self.model)
+        check_roles(config, self.train_clips)
+        weight = config.readout.role_weight
+        self.loss_fn = functools.partial(answer_objective, model=self.model, role_weight=weight)
         self.protocol = protocol_line(config, HELD_OUT, self.rollout)
 
     def open(self, split):
@@ -95,6 +97,23 @@ def check_frames(config, split="train"):
         raise UserError(
             f"config.readout.frames={options.frames}: must be 0, or more than the "
             f"{options.observed} observed frames and at most all {length}"
+        )
+
+
+def check_roles(config, clips):
+    """Raise UserError where who is asked about shall be told, but cannot be."""
+    options = config.readout
+    if not options.role_weight:
+        return
+    if options.kind != "selecting":
+        raise UserError(
+            f'config.readout.role_weight={options.role_weight}: only readout.kind="selecting" '
+            "selects slots: set it to 0"
+        )
+    if "roles" not in clips.data:
+        raise UserError(
+            f"config.readout.role_weight={options.role_weight}: {config.probe.slots}/{TRAIN} does "
+            "not tell who is asked about: extract it anew into another folder, or set it to 0"
         )
 
 

@@ -29,7 +29,7 @@ from dias_jax.training.train_model import train_model
 from . import arms
 
 EXTRACTED = flags.DEFINE_multi_integer(
-    "extracted", [1_600, 1_200, 500], "videos of train, readout and test; 0: all", 0
+    "extracted", [1_000, 2_400, 500], "videos of train, readout and test; 0: all", 0
 )
 
 WHOLE, STATES = "DIAS", "true states"
@@ -43,7 +43,7 @@ ARMS = {
 }
 SEEN = {"observed": ":observed", "rolled_out": "", "oracle": ":oracle"}  # variants of the read-out
 SPLITS = "train", "readout", "test"
-SCORED = 100  # test videos whose masks are scored
+SCORED = 100  # test videos whose masks, and whose futures, are scored: decoding takes long
 SLOTS = {
     "decoder/mbo": "decoder mBO",
     "decoder/frame_mbo": "of frames",
@@ -110,6 +110,7 @@ def prediction_config(name, seed, slots):
     """The config of the roll-out of an arm."""
     config = load_experiment("prediction_bouncing" + (":states" if name == STATES else ""))
     config.seed, config.probe.slots = seed, str(slots)
+    config.evaluation.limit = SCORED
     return config
 
 

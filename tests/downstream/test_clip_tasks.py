@@ -1,5 +1,7 @@
 """Prediction and reasoning as tasks: from slots of drawn videos in files to a report."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -95,6 +97,33 @@ def test_a_roll_out_learns_and_answers_questions(config, tmp_path):
     cells = [metrics[f"questions/{a}_ghost_{b}"] for a in ("yes", "no") for b in ("yes", "no")]
     assert cells == [1, 1, 1, 1] and metrics["questions/ghost_wrong"] == 2
     assert metrics["threshold"] in (0.4, 0.45, 0.5, 0.55, 0.6, 0.65)
+
+
+@pytest.mark.slow
+def test_a_read_out_is_told_who_is_asked_about(config, tmp_path):
+    config.task, config.batch_size, config.readout.sees = "reasoning", 4, "observed"
+    config.readout.role_weight, config.optimizer.learning_rate = 1.0, 3e-2
+    task = task_of(config)
+    clip = task.train_clips[0]
+    assert clip["roles"].shape == (10, 2) and (clip["roles"] == clip["roles"][0]).all()
+    states = clip["slots"][0]  # of true states: the last two numbers say who is asked about
+    np.testing.assert_array_equal(clip["roles"][0], states[:, 3:].argmax(0))
+    fit(task, config, tmp_path / "readout")
+    lines = [json.loads(line) for line in (tmp_path / "readout/metrics.jsonl").open()]
+    losses = [line["values"]["roles"] for line in lines if "roles" in line["values"]]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_roles_that_cannot_be_told_are_refused(config):
+    config.task, config.readout.sees, config.readout.role_weight = "reasoning", "observed", 1.0
+    config.readout.kind, config.batch_size = "relation", 4
+    with pytest.raises(UserError, match='only readout.kind="selecting" selects'):
+        task_of(config)
+    config.readout.kind = "selecting"
+    clips = task_of(config).train_clips
+    del clips.data["roles"]
+    with pytest.raises(UserError, match="does not tell who is asked about: extract it anew"):
+        reasoning.check_roles(config, clips)
 
 
 def make_clips(frames=6):

@@ -11,7 +11,12 @@ import pytest
 import sklearn.metrics
 
 from dias_jax.downstream import readout_metrics
-from dias_jax.downstream.readout import RelationReadout, SelectingReadout, answer_objective
+from dias_jax.downstream.readout import (
+    RelationReadout,
+    SelectingReadout,
+    answer_objective,
+    role_loss,
+)
 from dias_jax.errors import UserError
 from dias_jax.evaluation.reasoning import score_answers
 from dias_jax.models.inputs import initialize
@@ -125,6 +130,20 @@ def test_selecting_readout_finds_two_slots_in_use():
     mask = np.array([True, True, False, True]) & np.ones((2, 3, 1), bool)
     np.testing.assert_allclose(model.apply(variables, slots, mask), both(1, 3), **FLOAT)
     np.testing.assert_allclose(model.apply(variables, slots), both(1, 2), **FLOAT)
+
+
+def test_role_loss_is_of_the_slots_that_are_told():
+    """-log of a softmax over slots in use; who is not told counts nowhere, in gradients neither."""
+    scores = np.log(np.array([[1, 2, 5], [4, 4, 1]], np.float32)).T[None, None]  # (1, 1, 3, 2)
+    scores = np.where(np.array([True, True, False])[:, None], scores, -np.inf)
+    roles = np.array([[[1, 0]]])
+    expected = (np.log(3 / 2) + np.log(2)) / 2
+    np.testing.assert_allclose(role_loss(scores, roles), expected, rtol=1e-6)
+    both = np.concatenate([roles, [[[-1, 1]]]], axis=1)
+    loss, gradient = jax.value_and_grad(role_loss)(np.repeat(scores, 2, axis=1), both)
+    np.testing.assert_allclose(loss, (np.log(3 / 2) + 2 * np.log(2)) / 3, rtol=1e-6)
+    assert np.isfinite(gradient).all() and not gradient[0, 1, :, 0].any()
+    assert role_loss(scores, -np.ones((1, 1, 2), int)) == 0
 
 
 @pytest.mark.parametrize("model", [RelationReadout(5, 6), SelectingReadout(5, 6)])
