@@ -1,13 +1,14 @@
 """What comes next: slots of bouncing discs, 10 frames observed, 20 predicted one from another.
 
 python -m dias_jax.extract --workdir=runs/bouncing --split=train --out=slots/bouncing \\
-    --config.evaluation.limit=2000
+    --config.evaluation.limit=1000
 python -m dias_jax.extract --workdir=runs/bouncing --split=test --out=slots/bouncing \\
     --config.evaluation.limit=500
 python -m dias_jax.train --config=prediction_bouncing --workdir=runs/prediction_bouncing
 python -m dias_jax.evaluate --workdir=runs/prediction_bouncing --split=test
 
-SlotFormer, narrower and shallower than published, on windows of 10 + 10 frames.
+SlotFormer, narrower and shallower than published, on windows of 10 + 10 frames. Reached by two
+seeds: 0.53 of the squared error of copying the last frame's slots, linear extrapolation 3.1.
 `prediction_bouncing:states` has true places and radii in slots/bouncing_states instead of slots
 (extract --representation=true_states): what the roll-out alone can do, with 1,600 videos
 0.27 of the error of copying, linear extrapolation 1.09 (one seed). Hardware: 2 CPU cores.
