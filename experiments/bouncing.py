@@ -2,11 +2,11 @@
 
 python -m dias_jax.train --config=bouncing --workdir=runs/bouncing
 
-Goes on from what ships as `shapes`, which knows things already: from random parameters slots do not
-tell small discs apart. Its slots are predicted by `prediction_bouncing`, and answer questions in
-`reasoning_bouncing`. Hardware: 2 CPU cores, two minutes. `bouncing:released` merges nothing. Reached
-on 100 test videos by two seeds, from image models of 800 steps, aggregator masks: mBO 72, of frames
-79, consistency 93; decoder masks 72 and 78. All frames together, background counted.
+Goes on from what ships as `shapes`, which knows things already: from random parameters slots do
+not tell small discs apart. Its slots are predicted by `prediction_bouncing`, and answer questions
+in `reasoning_bouncing`. Hardware: 2 CPU cores, two minutes. `bouncing:released` merges nothing.
+Reached on 100 test videos by two seeds, from image models of 800 steps, background counted, all
+frames together, aggregator masks: mBO 72, of frames 79, consistency 93; decoder masks 72 and 78.
 """
 
 from dias_jax.config import defaults
