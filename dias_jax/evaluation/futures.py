@@ -83,8 +83,7 @@ def score_futures(video, rollout, variables, batches, config, num_masks, observe
         futures = tell_futures(video, rollout, variables, batch, observed, offset, key)
         true = batch["mask"][:, observed - 1 :].astype(np.int32) - 1
         slot_mask, features = futures.pop("slot_mask"), futures.pop("features")
-        valid = batch["valid"][:, None]
-        valid = valid & batch["frame_valid"][:, observed:]
+        valid = batch["valid"][:, None] & batch["frame_valid"][:, observed:]
         for name, slots in futures.items():
             maps, decoded = decode_alone(video, variables[0], slots, slot_mask, true.shape[2:])
             errors = feature_errors(decoded, features)[:, 1:]

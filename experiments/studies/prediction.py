@@ -3,13 +3,13 @@
 python -m dias_jax.experiments.studies.prediction --out=runs/prediction_study
 
 Discs that bounce. Every arm with every seed: an image model learns on `shapes`, a video model goes
-on from it on `bouncing` and its slots are extracted, a
-roll-out learns from those of `train`, and read-outs from those of `readout` answer questions that
-they are asked about `test`, from the observed frames, from these and predicted ones and from all
-true ones (oracle). "true states" has places and radii instead of slots: what roll-out and read-out
-do alone. What is in OUT already is continued or not repeated. At the end OUT holds slots.md,
-prediction.md, steps.md (errors over the horizon) and reasoning.md over all seeds found there, and
-differences.md: what the whole method has over the same without an idea.
+on from it on `bouncing` and its slots are extracted, a roll-out learns from those of `train`, and
+read-outs from those of `readout` answer questions that they are asked about `test`, from the
+observed frames, from these and predicted ones and from all true ones (oracle). "true states" has
+places and radii instead of slots: what roll-out and read-out do alone. What is in OUT already is
+continued or not repeated. At the end OUT holds slots.md, prediction.md, steps.md (errors over the
+horizon) and reasoning.md over all seeds found there, and differences.md: what the whole method has
+over the same without an idea.
 """
 
 import pathlib
