@@ -35,6 +35,22 @@ def count_pixels(pred, true):
     return Counts(jnp.einsum("bps,bpg->bsg", pred, true), pred.sum(1), true.sum(1))
 
 
+def count_maps(pred, true, num_slots, num_masks):
+    """Pixels of index maps (B, H, W) int: -> Counts with the axis B.
+
+    What is negative belongs to no mask. One image after the other, so that the one-hot masks of
+    only one are in memory.
+    """
+
+    def one(maps):
+        numbers = num_slots, num_masks
+        flat = (x.reshape(1, -1).astype(jnp.int32) for x in maps)
+        masks = (jax.nn.one_hot(x, n, dtype=bool) for x, n in zip(flat, numbers, strict=True))
+        return jax.tree.map(lambda x: x[0], count_pixels(*masks))
+
+    return jax.lax.map(one, (pred, true))
+
+
 def ari_of(counts):
     """`ari` of Counts: -> values (...), valid (...)."""
     # Ordered pairs n * (n - 1) overflow int32 at 65,536 pixels; float32 is good to 4e-7 here.
@@ -121,12 +137,18 @@ def miou(pred, true):
     return miou_of(count_pixels(pred, true))
 
 
+def count_error_of(counts):
+    """`count_error` of Counts: -> values (...), valid (...)."""
+    difference = (counts.pred_size > 0).sum(-1) - (counts.true_size > 0).sum(-1)
+    return jnp.abs(difference).astype(jnp.float32), counts.has_truth()
+
+
 def count_error(pred, true):
     """Absolute difference between the numbers of predicted and of true masks that are not empty."""
-    difference = pred.any(1).sum(1) - true.any(1).sum(1)
-    return jnp.abs(difference).astype(jnp.float32), true.any((1, 2))
+    return count_error_of(count_pixels(pred, true))
 
 
 # Of a segmentation, between 0 and 1; the higher the better.
 METRICS = {"ari": ari, "fg_ari": fg_ari, "mbo": mbo, "miou": miou}
+OF_COUNTS = {"ari": ari_of, "fg_ari": fg_ari_of, "mbo": mbo_of, "miou": miou_of}
 METRIC_TITLES = {"ari": "ARI", "fg_ari": "FG-ARI", "mbo": "mBO", "miou": "mIoU"}

@@ -12,7 +12,7 @@ import numpy as np
 
 from dias_jax.metrics import (
     best_partners,
-    count_pixels,
+    count_maps,
     intersection_over_union,
     mean_over_masks,
     sum_over_pairs,
@@ -25,21 +25,11 @@ def count_frames(pred, true, num_slots, num_masks, frame_valid=None):
     """Pixels of index maps (B, F, H, W) int: -> Counts with the axes (B, F).
 
     pred: slots, true: 0 background, 1 ... things; what is negative belongs to no mask. Frames that
-    are not valid (B, F) bool have no pixels. Frame after frame, so that the masks of only one are
-    in memory.
+    are not valid (B, F) bool have no pixels.
     """
-
-    def one(maps):
-        slot, true = (x.reshape(1, -1) for x in maps)
-        one_hot = (
-            jax.nn.one_hot(slot, num_slots, dtype=bool),
-            jax.nn.one_hot(true, num_masks, dtype=bool),
-        )
-        return jax.tree.map(lambda x: x[0], count_pixels(*one_hot))
-
     batch, frames = pred.shape[:2]
-    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (pred, true))
-    counts = jax.lax.map(one, flat)
+    flat = (x.reshape(-1, *x.shape[2:]) for x in (pred, true))
+    counts = count_maps(*flat, num_slots, num_masks)
     counts = jax.tree.map(lambda x: x.reshape(batch, frames, *x.shape[1:]), counts)
     if frame_valid is None:
         return counts

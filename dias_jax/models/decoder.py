@@ -7,11 +7,9 @@ from dias_jax.models.layers import (
     LayerNorm,
     Linear,
     Mlp,
-    apply_attention,
     attend,
-    attention_weights,
+    attend_to_few,
     multiply,
-    split_heads,
     xavier_init,
 )
 
@@ -50,9 +48,7 @@ class CrossAttention(nn.Module):
         kernel = kernel.astype(self.dtype)
         query = multiply(query, kernel[:, :width])
         key, value = jnp.split(multiply(memory, kernel[:, width:]), 2, axis=-1)
-        query, key, value = (split_heads(x, self.heads) for x in (query, key, value))
-        weights = attention_weights(query, key, memory_mask)
-        x = apply_attention(drop(weights), value)
+        x, weights = attend_to_few(query, key, value, self.heads, memory_mask, drop)
         return Linear(width, use_bias=False, dtype=self.dtype, name="output")(x), weights
 
 

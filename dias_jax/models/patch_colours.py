@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from dias_jax.errors import UserError
-from dias_jax.models.backbone import split_patches
+from dias_jax.models.backbone import split_patches, token_grid
 
 
 def opponent_colours(images):
@@ -98,9 +98,9 @@ class PatchColours(nn.Module):
     def describe_patches(self, images):
         """Mean colour features and position features: (B, H, W, 3) -> (B, N, C), (h, w)."""
         batch, height, width, _ = images.shape
-        _, (h, w) = split_patches(images, self.patch_size)  # refuses sizes that do not fit
+        h, w = token_grid(images, self.patch_size)
         halved = images.reshape(batch, height // 2, 2, width // 2, 2, 3).mean((2, 4))
-        patches, _ = split_patches(opponent_colours(halved), self.patch_size // 2)
+        patches = split_patches(opponent_colours(halved), self.patch_size // 2)
         pixels = patches.reshape(batch, h * w, -1, 3)
         colours = fourier_features(pixels, jax.random.key(0), self.num_colours, 1.0).mean(2)
         num_positions = self.width - self.num_colours

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from dias_jax.metrics import METRICS, count_error
+from dias_jax.metrics import OF_COUNTS, count_error_of, count_maps
 from dias_jax.segmentation import MASKS, slot_map
 
 
@@ -36,28 +36,27 @@ def compare_with_truth(predictions, mask, num_masks):
         return {}
     slot_mask, values = predictions["slot_mask"], {}
     for name in MASKS:
-        scores = measure(predictions[name], mask, slot_mask.shape[1], num_masks)
-        values |= {f"{name}/{metric}": pair for metric, pair in scores.items()}
-    present = (mask[..., None] == jnp.arange(1, num_masks + 1)).any((1, 2))  # (B, G)
-    error = jnp.abs(slot_mask.sum(-1) - present.sum(-1)).astype(jnp.float32)
-    return values | {"slot_count_error": (error, present.any(-1))}
+        counts = count_annotated(predictions[name], mask, slot_mask.shape[1], num_masks)
+        values |= {f"{name}/{metric}": pair for metric, pair in scores_of(counts).items()}
+    present = (counts.true_size > 0).sum(-1)
+    error = jnp.abs(slot_mask.sum(-1) - present).astype(jnp.float32)
+    return values | {"slot_count_error": (error, counts.has_truth())}
 
 
 def measure(prediction, mask, num_slots, num_masks):
-    """All metrics of index maps (B, H, W): -> {metric: (values (B,), valid (B,))}.
+    """All metrics of index maps (B, H, W): -> {metric: (values (B,), valid (B,))}."""
+    return scores_of(count_annotated(prediction, mask, num_slots, num_masks))
 
-    Sample by sample, so that only one sample's one-hot masks are in memory.
-    """
 
-    def one(maps):
-        slot, true = (x.reshape(1, -1) for x in maps)
-        pred = jax.nn.one_hot(slot, num_slots, dtype=bool)
-        # Index 0 belongs to no mask: one_hot of -1 is all False.
-        true = jax.nn.one_hot(true.astype(jnp.int32) - 1, num_masks, dtype=bool)
-        functions = METRICS | {"count_error": count_error}
-        return jax.tree.map(lambda x: x[0], {k: f(pred, true) for k, f in functions.items()})
+def count_annotated(prediction, mask, num_slots, num_masks):
+    """`count_maps` of index maps, where index 0 of `mask` is not annotated: in no true mask."""
+    return count_maps(prediction, mask.astype(jnp.int32) - 1, num_slots, num_masks)
 
-    return jax.lax.map(one, (prediction, mask))
+
+def scores_of(counts):
+    """All metrics of Counts: -> {metric: (values (B,), valid (B,))}."""
+    values = {metric: score(counts) for metric, score in OF_COUNTS.items()}
+    return values | {"count_error": count_error_of(counts)}
 
 
 def sum_up(values, valid, axis_name=None):

@@ -11,12 +11,6 @@ from dias_jax.slot_statistics import slot_statistics
 from dias_jax.steps.scoring import attentions, sum_up
 from dias_jax.video_losses import box_input
 
-OF_COUNTS = {
-    "ari": metrics.ari_of,
-    "fg_ari": metrics.fg_ari_of,
-    "mbo": metrics.mbo_of,
-    "miou": metrics.miou_of,
-}
 BY_EVENT = ("mbo", "consistency", "switches", "recovery", "coverage")  # reported for events too
 
 
@@ -92,8 +86,10 @@ def score_videos(predictions, batch, num_masks):
 def score_counts(counts, boundaries, frame_valid):
     """All metrics of Counts with the axes (B, F), of areas and boundaries: as `score_videos`."""
     video = video_metrics.over_time(counts)
-    values = {name: score(video) for name, score in OF_COUNTS.items()}
-    values |= {f"frame_{n}": mean_of_frames(*OF_COUNTS[n](counts)) for n in ("fg_ari", "mbo")}
+    values = {name: score(video) for name, score in metrics.OF_COUNTS.items()}
+    values |= {
+        f"frame_{n}": mean_of_frames(*metrics.OF_COUNTS[n](counts)) for n in ("fg_ari", "mbo")
+    }
     values["objects_mbo"] = metrics.mbo_of(video.without_background())
     values |= video_metrics.j_and_f(counts, boundaries, frame_valid)
     visible = counts.true_size[..., 1:] > 0

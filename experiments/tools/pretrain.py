@@ -61,8 +61,8 @@ class MaskedAutoencoder(nn.Module):
 
     @nn.compact
     def __call__(self, images, train=True):
-        patches, (h, w) = split_patches(images, self.backbone.patch_size)
-        count, width = h * w, self.backbone.width
+        patches = split_patches(images, self.backbone.patch_size)
+        count, width = patches.shape[1], self.backbone.width
         self.variable("backbone", "params", dict)  # nothing is frozen here
         keys = jax.random.split(self.make_rng("decoder"), len(images))
         order = jax.vmap(lambda key: jax.random.permutation(key, count))(keys)

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from dias_jax.errors import UserError
-from dias_jax.models.backbone import VisionTransformer, resample_positions
+from dias_jax.models.backbone import (
+    PatchEmbedding,
+    VisionTransformer,
+    resample_positions,
+    split_patches,
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +43,14 @@ def test_constant_positions_stay_constant_when_resampled():
     resampled = resample_positions(jnp.ones((37 * 37, 3)), (16, 24))
     assert resampled.shape == (16 * 24, 3)
     np.testing.assert_allclose(resampled, 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("patch_size", [2, 14])
+def test_a_patch_is_embedded_by_a_product_of_its_pixels(patch_size):
+    images = jax.random.normal(jax.random.key(0), (2, 3 * patch_size, 2 * patch_size, 3))
+    module = PatchEmbedding(8, patch_size)
+    params = module.init(jax.random.key(1), images)["params"]
+    params["bias"] = jnp.arange(8.0)
+    patches = split_patches(images, patch_size)
+    expected = np.asarray(patches, np.float64) @ params["kernel"] + params["bias"]
+    np.testing.assert_allclose(module.apply({"params": params}, images), expected, atol=2e-5)
