@@ -133,7 +133,10 @@ def report(compiled, chip, images):
     if peak_memory(compiled) > chip.memory:
         lines.insert(1, "DOES NOT FIT: give a smaller --images, or a larger --config.accumulation")
     if program.unknown_loops:
-        lines.append(f"{program.unknown_loops} loop(s) of unknown length, counted once")
+        lines.append(
+            f"{program.unknown_loops} loop(s) of unknown length, counted once; with accumulation, "
+            "which is one, all but the memory is of a part of the batch"
+        )
     return "\n\n".join(lines)
 
 
