@@ -6,10 +6,13 @@ import logging
 import pathlib
 import secrets
 import shutil
+import time
 
 from etils import epath
 
 from dias_jax.errors import UserError, reason
+
+ABANDONED = 3_600  # seconds after which nobody writes to a file any more
 
 
 def is_remote(path):
@@ -50,6 +53,16 @@ def appearing_file(path):
         incomplete.replace(path)
     finally:
         incomplete.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder):
+    """Remove from a local folder what `appearing_file` was writing when its process was killed.
+
+    Younger than an hour, another process may be writing it.
+    """
+    for incomplete in pathlib.Path(folder).glob("incomplete.*"):
+        if time.time() - incomplete.stat().st_mtime > ABANDONED:
+            incomplete.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

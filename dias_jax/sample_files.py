@@ -12,7 +12,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from dias_jax.errors import UserError, reason
-from dias_jax.files import appearing_file
+from dias_jax.files import appearing_file, remove_abandoned
 
 HEADER = "cache.json"
 MOST = 2**31  # samples
@@ -130,13 +130,15 @@ class SampleFiles:
     def missing_files(cls, folder, header):
         """What `file_ranges` has and the folder has not; a header is written where there is none.
 
-        Raises UserError where the folder holds samples of something else.
+        What killed processes have left is removed. Raises UserError where the folder holds samples
+        of something else.
         """
         if (folder / HEADER).exists():
             cls.check_same(folder, cls.read_header(folder), header)
         else:
             with appearing_file(folder / HEADER) as incomplete:
                 incomplete.write_text(json.dumps(header, indent=1) + "\n")
+        remove_abandoned(folder)
         ranges = cls.file_ranges(folder, header)
         return {path: samples for path, samples in ranges.items() if not path.exists()}
 

@@ -1,6 +1,8 @@
 """Slots in files: what is in them, stopped and continued, and what is refused."""
 
 import json
+import os
+import time
 
 import jax
 import numpy as np
@@ -226,6 +228,17 @@ def test_damaged_files_are_one_line(small_cache):
         (small_cache / HEADER).write_text(text)
         with pytest.raises(UserError, match="cache.json is damaged"):
             SlotCache(folder, "test")
+
+
+def test_what_a_killed_extraction_leaves_is_removed_later(small_cache):
+    left, growing = (small_cache / f"incomplete.{n}.array_record" for n in range(2))
+    for path in (left, growing):
+        path.touch()
+    an_hour_ago = time.time() - 3_700
+    os.utime(left, (an_hour_ago, an_hour_ago))
+    assert SlotCache.missing_files(small_cache, HEADER_OF_THREE) == {}
+    assert growing.exists() and not left.exists()
+    assert SlotCache(small_cache.parent, "test")[2]["slots"].shape == (2, 4)
 
 
 def test_windows_of_one_video_are_held_out_together(tmp_path):
