@@ -1,5 +1,7 @@
 """The errors that a user is meant to read."""
 
+import contextlib
+
 
 class UserError(Exception):
     """A mistake in the input: the message is one line that names the thing and the remedy."""
@@ -18,6 +20,15 @@ class Stopped(UserError):
     """A signal stopped a run after its checkpoint: the same command continues it."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
+@contextlib.contextmanager
+def named(setting):
+    """Put the setting that led to a UserError of the block before its message."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{setting}: {error}") from error
 
 
 def reason(error):

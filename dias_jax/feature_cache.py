@@ -39,7 +39,7 @@ class FeatureCache(SampleFiles):
     @staticmethod
     def remedy(name, found):
         """A key of the config may be set to what the files have."""
-        return f"set --config.{name}={found}, " if "." in name else ""
+        return f"set --config.{name}={found.get(name)}, " if "." in name else ""
 
     @staticmethod
     def record_type(header):

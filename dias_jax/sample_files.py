@@ -106,7 +106,7 @@ class SampleFiles:
         """Raise UserError, naming the first of them, where two headers differ."""
         for name in wanted:
             if name not in leave_out and found.get(name) != wanted[name]:
-                remedy = cls.remedy(name, found.get(name))
+                remedy = cls.remedy(name, found)
                 raise UserError(
                     f"{folder} holds {cls.contents} of another {name}, {found.get(name)} and not "
                     f"{wanted[name]}: {remedy}name another folder, or delete it and extract again"
@@ -114,7 +114,7 @@ class SampleFiles:
 
     @staticmethod
     def remedy(name, found):
-        """What helps beside other files where `name` is another: "set ..., " or nothing."""
+        """What helps where `name` is another in the header found: "set ..., ", or nothing."""
         return ""
 
     @classmethod

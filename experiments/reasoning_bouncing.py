@@ -1,7 +1,7 @@
 """Will the red disc touch the blue one? Answered from slots, observed and predicted.
 
 python -m dias_jax.extract --workdir=runs/bouncing --split=readout --out=slots/bouncing \\
-    --config.evaluation.limit=0
+    --config.evaluation.limit=2400
 python -m dias_jax.extract --workdir=runs/bouncing --split=test --out=slots/bouncing \\
     --config.evaluation.limit=500
 python -m dias_jax.train --config=reasoning_bouncing --workdir=runs/reasoning_bouncing \\

@@ -53,10 +53,31 @@ def test_a_run_that_is_continued_does_not_start_again(tiny_config, finished_run,
 
 def test_what_cannot_be_started_from_is_refused_by_name(tiny_config, finished_run, tmp_path):
     params = parameters(task_of(tiny_config))
-    with pytest.raises(UserError, match=r"nowhere.*neither a work directory nor a checkpoint"):
+    with pytest.raises(UserError, match=r"^config.start_from=nowhere: .*neither a work directory"):
         start_from("nowhere", params)
+    with pytest.raises(UserError, match=r"^config.start_from=.*holds no config.json: name the"):
+        start_from(str(tmp_path), params)
     with pytest.raises(UserError, match=r"start_from=.*no parameter of it has a name here"):
         start_from(str(finished_run), {"head": {"kernel": np.zeros(3)}})
     tiny_config.model.slot_width = 8
     with pytest.raises(UserError, match=r"has the shape .*set the sizes of config\.model"):
         start_from(str(finished_run), parameters(task_of(tiny_config)))
+
+
+def test_a_refused_start_leaves_nothing_but_the_lock(tiny_config, tmp_path):
+    tiny_config.start_from = str(tmp_path / "new")
+    with pytest.raises(UserError, match=r"config.start_from=.*new: .*new holds no config.json"):
+        loop.fit(task_of(tiny_config), tiny_config, tmp_path / "new")  # from itself
+    assert [path.name for path in (tmp_path / "new").iterdir()] in ([], ["lock"])
+
+
+def test_what_it_starts_from_is_printed_and_may_end_in_a_slash(
+    tiny_config, finished_run, tmp_path, capsys
+):
+    tiny_config.start_from, tiny_config.steps = f"{finished_run}/", 3
+    loop.fit(task_of(tiny_config), tiny_config, tmp_path / "new")
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if "starts from" in x)
+    taken, count = (int(word) for word in line.split()[3:6:2])
+    assert taken == count > 0
+    tiny_config.start_from, tiny_config.steps = str(finished_run), 3
+    assert run_of(tiny_config, tmp_path / "new").state.step == 3

@@ -32,6 +32,14 @@ class SlotCache(SampleFiles):
     of_header += ("min_frames", "seed", "data_seed", "image_size", "model")
 
     @staticmethod
+    def remedy(name, found):
+        """As many images or clips as were begun with may be extracted to their end."""
+        if name != "num_samples":
+            return ""
+        limit = found["num_samples"] // found["clip_frames"] // max(found["views"], 1)
+        return f"set --config.evaluation.limit={limit} to continue them, "
+
+    @staticmethod
     def record_type(header):
         """The layout of a sample: a numpy dtype, little-endian whatever the machine."""
         slots, width, things = (header[x] for x in ("num_slots", "slot_width", "num_things"))

@@ -151,8 +151,8 @@ class Checkpoints:
                 log.warning("%s: that of step %d is taken instead", problem, step)
             return content, step
         raise UserError(
-            f"{problems[0]}, as are all others there: put a copy back, or name another --workdir; "
-            "nothing was changed"
+            f"{problems[0]}, as are all others there: put a copy back, or name another work "
+            "directory; nothing was changed"
         )
 
     def read(self, step, state_args):

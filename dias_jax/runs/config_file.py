@@ -67,12 +67,12 @@ def load_config(workdir):
     """
     path = epath.Path(workdir) / FILE_NAME
     if not holds_config(workdir):
-        raise UserError(f"{path} does not exist: --workdir must name a training run's directory")
+        raise UserError(f"{path} does not exist: name the work directory of a training run")
     try:
         config = complete(json.loads(path.read_text()))
     except Exception as error:  # of JSON or types, by what is damaged
         raise UserError(
-            f"{path} is damaged ({reason(error)}): restore it, or name another --workdir"
+            f"{path} is damaged ({reason(error)}): restore it, or name another work directory"
         ) from error
     weights = config.model.backbone.weights
     if weights and (path.parent / weights).exists():
@@ -89,7 +89,7 @@ def check_continuation(config, workdir, allow_change=False):
     if not holds_config(workdir):
         return {}
     before, now = (flatten(json.loads(c.to_json())) for c in (load_config(workdir), config))
-    changes = {key: now[key] for key in sorted(now) if before[key] != now[key]}
+    changes = {key: now[key] for key in sorted(now) if bare(before[key]) != bare(now[key])}
     changes = {key: value for key, value in changes.items() if not key.startswith(FREE_KEYS)}
     for key, value in changes.items():
         if key in SCHEDULE_KEYS and allow_change:
@@ -102,3 +102,8 @@ def check_continuation(config, workdir, allow_change=False):
             f"{', or '.join(ways)}"
         )
     return changes
+
+
+def bare(value):
+    """A value of a config; of a folder's name without a slash at its end."""
+    return value.rstrip("/") if isinstance(value, str) else value

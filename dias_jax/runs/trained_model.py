@@ -35,7 +35,9 @@ def open_by_name(name_or_workdir):
     if holds_config(name_or_workdir):
         return open_run(name_or_workdir, load_config(name_or_workdir))
     if epath.Path(name_or_workdir).is_dir():
-        raise UserError(f"{name_or_workdir} holds no config.json: it is not a training run")
+        raise UserError(
+            f"{name_or_workdir} holds no config.json: name the work directory of a training run"
+        )
     return open_shipped(name_or_workdir, shipped.shipped_config(name_or_workdir))
 
 
@@ -55,7 +57,8 @@ def check_discovers(config, workdir):
     """Raise UserError where a run is none of a model of images or videos."""
     if config.task != "discovery":
         raise UserError(
-            f"{workdir} holds what was trained on slots: train, evaluate and gallery understand it"
+            f"{workdir} holds what was trained on slots, which train, evaluate and gallery "
+            "understand: name a run of a model of images or videos"
         )
 
 

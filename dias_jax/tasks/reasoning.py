@@ -7,7 +7,7 @@ from data_pipelines.sources import ASKED_AFTER
 from dias_jax.downstream.readout import RelationReadout, SelectingReadout, answer_objective
 from dias_jax.downstream.slot_clips import SlotClips
 from dias_jax.downstream.slotformer import SlotFormer
-from dias_jax.errors import UserError
+from dias_jax.errors import UserError, named
 from dias_jax.evaluation import reasoning
 from dias_jax.runs.config_file import load_config
 from dias_jax.runs.trained_model import restore
@@ -156,9 +156,11 @@ def open_rollout(config):
             'config.readout.sees="rolled_out" needs a roll-out: '
             "--config.readout.rollout=WORKDIR of a run of prediction_..."
         )
-    trained_config = load_config(options.rollout)
+    setting = f"config.readout.rollout={options.rollout}"
+    with named(setting):
+        trained_config = load_config(options.rollout)
     if trained_config.task != "prediction":
-        raise UserError(f"{options.rollout} is no run of prediction_...: name one")
+        raise UserError(f"{setting} is no run of prediction_...: name one")
     theirs, ours = header_of(trained_config, "train"), header_of(config, "train", TRAIN)
     for name in ("parameters", "config", "representation"):
         if theirs[name] != ours[name]:
@@ -172,7 +174,8 @@ def open_rollout(config):
             f"config.readout.observed={options.observed}: {options.rollout} predicts from {needed} "
             "frames: observe as many, or train one with a smaller config.rollout.observed"
         )
-    trained = restore(options.rollout, trained_config, build_rollout(trained_config), "best")
+    with named(setting):
+        trained = restore(options.rollout, trained_config, build_rollout(trained_config), "best")
     offset = trained_config.rollout.frame_offset
     return Rollout(trained.model, trained.variables, offset, trained.step)
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from dias_jax import devices, feeding
 from dias_jax.errors import NonFiniteLoss, Stopped
-from dias_jax.runs.checkpoints import Checkpoints
+from dias_jax.runs.checkpoints import Checkpoints, latest_step
 from dias_jax.runs.config_file import check_continuation, save_config
 from dias_jax.runs.lock import only_run_in
 from dias_jax.runs.start_from import start_from
@@ -73,11 +73,11 @@ class Run:
         self.learning_rate = learning_rate_schedule(config)
         self.changes = changes  # {key: value} in the config of the run that is continued
         state, self.identity = create_state(config, task.model, optimizer)
+        if config.start_from and not latest_step(workdir):
+            state = state.replace(params=start_from(config.start_from, state.params))
         self.checkpoints = Checkpoints(workdir, self.identity)
         self.checkpoints.check_room(state)
         state = self.checkpoints.continued(state)
-        if config.start_from and state.step == 0:
-            state = state.replace(params=start_from(config.start_from, state.params))
         self.state = devices.place(state)
         self.start = int(self.state.step)
         self.train_steps = compile_training(config, task, optimizer)

@@ -88,6 +88,9 @@ def test_a_roll_out_learns_and_answers_questions(config, tmp_path):
     config.task, config.batch_size = "reasoning", 4
     with pytest.raises(UserError, match="needs a roll-out: --config.readout.rollout=WORKDIR"):
         task_of(config)
+    config.readout.rollout = str(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="^config.readout.rollout=.*nowhere.* does not exist"):
+        task_of(config)
     config.readout.rollout = str(tmp_path / "rollout")
     fit(task_of(config), config, tmp_path / "readout")
     report = reasoning.report(config, tmp_path / "readout", "test", "best")

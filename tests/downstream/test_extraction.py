@@ -241,6 +241,12 @@ def test_what_a_killed_extraction_leaves_is_removed_later(small_cache):
     assert SlotCache(small_cache.parent, "test")[2]["slots"].shape == (2, 4)
 
 
+def test_another_limit_is_told_which_one_continues(small_cache):
+    header = HEADER_OF_THREE | {"num_samples": 5}
+    with pytest.raises(UserError, match="another num_samples, 3 and not 5: set .*limit=3 to cont"):
+        SlotCache.missing_files(small_cache, header)
+
+
 def test_windows_of_one_video_are_held_out_together(tmp_path):
     header = HEADER_OF_THREE | {"num_samples": 12, "clip_frames": 2, "window": 2, "split": "train"}
     (path,) = SlotCache.missing_files(tmp_path / "train", header)
