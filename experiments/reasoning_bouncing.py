@@ -2,8 +2,7 @@
 
 python -m dias_jax.extract --workdir=runs/bouncing --split=readout --out=slots/bouncing \\
     --config.evaluation.limit=2400
-python -m dias_jax.extract --workdir=runs/bouncing --split=test --out=slots/bouncing \\
-    --config.evaluation.limit=500
+python -m dias_jax.extract --workdir=runs/bouncing --split=test --out=slots/bouncing
 python -m dias_jax.train --config=reasoning_bouncing --workdir=runs/reasoning_bouncing \\
     --config.readout.rollout=runs/prediction_bouncing
 python -m dias_jax.evaluate --workdir=runs/reasoning_bouncing --split=test
