@@ -61,8 +61,9 @@ def remove_abandoned(folder):
     Younger than an hour, another process may be writing it.
     """
     for incomplete in pathlib.Path(folder).glob("incomplete.*"):
-        if time.time() - incomplete.stat().st_mtime > ABANDONED:
-            incomplete.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process has just completed it
+            if time.time() - incomplete.stat().st_mtime > ABANDONED:
+                incomplete.unlink()
 
 
 @contextlib.contextmanager
