@@ -10,7 +10,7 @@ from jax import export
 
 from dias_jax.config.defaults import get_config
 from dias_jax.errors import UserError
-from dias_jax.models import layers
+from dias_jax.models import attention
 from experiments.benchmarks import ahead, step_shapes
 from experiments.benchmarks.compiled_text import summarize
 from tests.tiny import make_tiny_config, make_tiny_video_config
@@ -32,9 +32,9 @@ def test_the_tiny_step_is_lowered(make_config):
 
 def test_attention_is_lowered_for_the_platform_that_is_asked_for():
     tokens = jnp.zeros((2, 5, 8))
-    attention = jax.jit(functools.partial(layers.attend, heads=4))
+    attend = jax.jit(functools.partial(attention.attend, heads=4))
     for platform, num_products in [("cpu", 8), ("tpu", 8), ("cuda", 2)]:
-        text = attention.trace(tokens, tokens, tokens).lower(lowering_platforms=(platform,))
+        text = attend.trace(tokens, tokens, tokens).lower(lowering_platforms=(platform,))
         assert text.compiler_ir("hlo").as_hlo_text().count(" dot(") == num_products
 
 

@@ -12,15 +12,8 @@ import numpy as np
 
 from dias_jax.downstream.standardise import Units
 from dias_jax.errors import UserError
-from dias_jax.models.layers import (
-    LayerNorm,
-    Linear,
-    apply_attention,
-    attention_weights,
-    dropouts,
-    split_heads,
-    xavier_init,
-)
+from dias_jax.models.attention import apply_attention, attention_weights, split_heads
+from dias_jax.models.layers import LayerNorm, Linear, dropouts, xavier_init
 
 
 class SlotFormer(nn.Module):

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from dias_jax.errors import UserError
-from dias_jax.models.layers import LayerNorm, Linear, Mlp, attend, linear_init
+from dias_jax.models.attention import attend
+from dias_jax.models.layers import LayerNorm, Linear, Mlp, linear_init
 
 EPSILON = 1e-6  # DINOv2's layer norms
 

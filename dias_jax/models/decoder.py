@@ -3,12 +3,11 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from dias_jax.models.attention import attend, attend_to_few
 from dias_jax.models.layers import (
     LayerNorm,
     Linear,
     Mlp,
-    attend,
-    attend_to_few,
     multiply,
     xavier_init,
 )
