@@ -1,6 +1,7 @@
 """Images per second, measured in turn in one process, and peak memory, each in its own."""
 
 import dataclasses
+import itertools
 import os
 import time
 
@@ -72,12 +73,11 @@ def compare_speed(pair, dtypes, batch_sizes, repeats, trace=None):
 
     `trace`: a directory for a profile of ours.
     """
-    measured = [
-        measure(name, pair, dtype, batch_size, repeats, trace)
-        for dtype in dtypes
-        for name in our_speed.PASSES
-        for batch_size in batch_sizes
-    ]
+    measured = []
+    for dtype, name, batch_size in itertools.product(dtypes, our_speed.PASSES, batch_sizes):
+        measured.append(measure(name, pair, dtype, batch_size, repeats, trace))
+        told = zip(HEADER, measured[-1].cells(), strict=True)  # at once: the others may take long
+        print(", ".join(f"{title}: {cell}" for title, cell in told), flush=True)
     figures = [
         ("Speed: ratio over batch size; bars from the smallest to the largest", plot_ratios),
         ("Peak memory over batch size", plot_memory),

@@ -54,6 +54,7 @@ def attend(query, key, value, heads):
         *(query, key, value),
         cpu=functools.partial(attend_in_groups, heads, heads),  # half the time of all at once
         tpu=functools.partial(attend_in_lanes, heads),
+        cuda=functools.partial(attend_by_cudnn, heads),
         default=functools.partial(attend_in_groups, heads, 1),
     )
 
@@ -91,6 +92,46 @@ def attend_in_lanes(heads, query, key, value):
             )
         outputs.append(merge_heads(output).astype(v.dtype))
     return jnp.concatenate(outputs, -1)
+
+
+def attend_by_cudnn(heads, query, key, value):
+    """`attend` as one kernel of cuDNN, which keeps the weights on the chip.
+
+    In float32, and where no GPU here has that kernel, as everywhere else.
+    """
+    width = query.shape[-1] // heads
+    if value.dtype != jnp.bfloat16 or width % 8 or width > 128 or not has_cudnn_attention():
+        return attend_in_groups(heads, 1, query, key, value)
+    return differentiable_cudnn(heads, query, key, value)
+
+
+def cudnn_kernel(heads, query, key, value):
+    """cuDNN's attention; JAX knows its gradient of even numbers of tokens only."""
+    q, k, v = (split_heads(x, heads) for x in (query, key, value))
+    return merge_heads(jax.nn.dot_product_attention(q, k, v, implementation="cudnn"))
+
+
+differentiable_cudnn = jax.custom_vjp(cudnn_kernel, nondiff_argnums=(0,))
+
+
+def differentiable_cudnn_forward(heads, *sequences):
+    """The result, and the function that takes its cotangent back."""
+    is_odd = any(x.shape[1] % 2 for x in sequences)
+    form = (attend_in_groups, heads, 1) if is_odd else (cudnn_kernel, heads)
+    return jax.vjp(functools.partial(*form), *sequences)
+
+
+differentiable_cudnn.defvjp(
+    differentiable_cudnn_forward, lambda heads, backward, cotangent: backward(cotangent)
+)
+
+
+def has_cudnn_attention():
+    """Whether this host's GPU is an Ampere or newer; False without one."""
+    try:
+        return float(jax.local_devices(backend="cuda")[0].compute_capability) >= 8
+    except RuntimeError:
+        return False
 
 
 def heads_of_channels(heads, width):

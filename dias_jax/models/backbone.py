@@ -76,11 +76,20 @@ class PatchEmbedding(nn.Module):
         kernel = self.param("kernel", linear_init, shape).reshape(*patch, -1, self.width)
         bias = self.param("bias", nn.initializers.zeros, (self.width,))
         images, kernel, bias = (x.astype(self.dtype) for x in (images, kernel, bias))
-        axes = "NHWC", "HWIO", "NHWC"
-        tokens = jax.lax.conv_general_dilated(
-            images, kernel, patch, "VALID", dimension_numbers=axes
-        )
-        return tokens.reshape(len(images), -1, self.width) + bias
+        return convolve_patches(images, kernel) + bias
+
+
+def convolve_patches(images, kernel):
+    """Products of all patches: images (B, H, W, 3), kernel (P, P, 3, C) -> tokens (B, N, C).
+
+    A row of a patch's pixels lies side by side, as channels: three are few for matrix units.
+    """
+    patch, width = kernel.shape[0], kernel.shape[-1]
+    rows = images.reshape(*images.shape[:2], images.shape[2] // patch, -1)
+    kernel = kernel.reshape(patch, 1, -1, width)
+    axes = "NHWC", "HWIO", "NHWC"
+    tokens = jax.lax.conv_general_dilated(rows, kernel, (patch, 1), "VALID", dimension_numbers=axes)
+    return tokens.reshape(len(images), -1, width)
 
 
 class VisionTransformer(nn.Module):

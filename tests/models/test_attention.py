@@ -1,5 +1,9 @@
 """Attention in every form against one written out in float64."""
 
+import functools
+import types
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -52,3 +56,73 @@ def test_attention_to_few_keys(key_mask):
     first = single[2][:, :1].reshape(2, 1, 4, 6)
     wanted = (2 * expected[1][..., :1]).swapaxes(1, 2) * first
     np.testing.assert_allclose(dropped, wanted.reshape(2, 9, 24), atol=4e-6)
+
+
+@pytest.fixture
+def cudnn_calls(monkeypatch):
+    """As if there were a GPU whose cuDNN computes what XLA does: shapes it is called with."""
+    calls, attend = [], jax.nn.dot_product_attention
+
+    def record(query, key, value, implementation):
+        calls.append((implementation, query.shape))
+        return attend(query, key, value)
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", record)
+    monkeypatch.setattr(attention, "has_cudnn_attention", lambda: True)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("dtype", "heads", "called"),
+    [("bfloat16", 4, True), ("float32", 4, False), ("bfloat16", 16, False), ("bfloat16", 1, False)],
+    ids=["taken", "float32", "narrow heads", "wide heads"],
+)
+def test_cudnn_takes_what_it_can(cudnn_calls, dtype, heads, called):
+    sequences = random_sequences(7, 7, 64 if heads > 1 else 144)
+    rounded = [jnp.asarray(x, dtype) for x in sequences]
+    found = attention.attend_by_cudnn(heads, *rounded)
+    assert cudnn_calls == ([("cudnn", (2, 7, 4, 16))] if called else [])
+    assert found.dtype == dtype
+    expected = attention_of(*(np.asarray(x, np.float64) for x in rounded), heads)[0]
+    np.testing.assert_allclose(np.asarray(found, np.float64), expected, atol=3e-2)
+
+
+@pytest.mark.parametrize("length", [6, 7])
+def test_gradients_of_odd_lengths_do_without_cudnn(cudnn_calls, length):
+    rounded = [jnp.asarray(x, jnp.bfloat16) for x in random_sequences(length, length, 64)]
+
+    def loss(attend, *sequences):
+        return jnp.sum(jnp.square(attend(4, *sequences)).astype(jnp.float32))
+
+    def gradients(attend):
+        return jax.grad(functools.partial(loss, attend), argnums=(0, 1, 2))(*rounded)
+
+    found = gradients(attention.attend_by_cudnn)
+    assert bool(cudnn_calls) == (length % 2 == 0)
+    expected = gradients(lambda heads, *rest: attention.attend_in_groups(heads, 1, *rest))
+    for ours, wanted in zip(found, expected, strict=True):
+        ours, wanted = (np.asarray(x, np.float32) for x in (ours, wanted))
+        np.testing.assert_allclose(ours, wanted, atol=0.03 * np.abs(wanted).max())
+
+
+def test_cudnn_is_not_asked_for_where_there_is_none(monkeypatch):
+    def local_devices(backend):
+        raise RuntimeError(f"Unknown backend: {backend}")
+
+    monkeypatch.setattr(jax, "local_devices", local_devices)
+    assert not attention.has_cudnn_attention()
+
+
+@pytest.mark.parametrize(("capability", "has"), [("7.5", False), ("8.0", True), ("12.0", True)])
+def test_cudnn_needs_an_ampere(monkeypatch, capability, has):
+    device = types.SimpleNamespace(compute_capability=capability)
+    monkeypatch.setattr(jax, "local_devices", lambda backend: [device])
+    assert attention.has_cudnn_attention() == has
+
+
+def test_cudnn_is_chosen_on_a_gpu():
+    if not attention.has_cudnn_attention():
+        pytest.skip("there is no NVIDIA GPU, Ampere or newer")
+    tokens = jnp.zeros((2, 261, 384), jnp.bfloat16)
+    attend = jax.jit(functools.partial(attention.attend, heads=6))
+    assert "cudnn" in attend.lower(tokens, tokens, tokens).compile().as_text()

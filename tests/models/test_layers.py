@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
+from dias_jax.models import layers
 from dias_jax.models.layers import LayerNorm, gelu
 
 
@@ -25,11 +26,25 @@ def test_gelu_is_exact_but_for_the_rounding(dtype, tolerance):
     assert (np.abs(np.asarray(result, np.float64) - expected) <= tolerance + rounding).all()
 
 
+@pytest.mark.parametrize("form", [layers.gelu_by_tanh, layers.gelu_by_exp])
+def test_gelu_on_every_platform(form):
+    x = jnp.linspace(-40, 40, 20_001)
+    np.testing.assert_allclose(form(x), exact_gelu(np.asarray(x, np.float64)), atol=3e-5)
+
+
 def test_slope_of_gelu_in_bfloat16():
-    x = jnp.linspace(-8, 8, 2_001, dtype=jnp.bfloat16)
-    slope = jax.vmap(jax.grad(gelu))(x).astype(jnp.float32)
+    x = jnp.linspace(-40, 40, 20_001, dtype=jnp.bfloat16)
+    slope = jax.vmap(jax.grad(gelu))(x)
+    assert slope.dtype == x.dtype
     expected = jax.vmap(jax.grad(gelu))(x.astype(jnp.float32))
-    np.testing.assert_allclose(slope, expected, atol=6e-3)
+    np.testing.assert_allclose(slope.astype(jnp.float32), expected, atol=6e-3)
+    assert jax.grad(lambda x: jnp.sum(3 * gelu(x)))(x[:5]).tolist() == (3 * slope[:5]).tolist()
+
+
+def test_nothing_but_its_argument_is_kept_for_the_gradient_of_gelu():
+    x = jnp.ones((4, 8), jnp.bfloat16)
+    kept = jax.tree.leaves(jax.vjp(gelu, x)[1])
+    assert [value.dtype for value in kept] == [x.dtype]
 
 
 @pytest.mark.parametrize("offset", [0, 3])
