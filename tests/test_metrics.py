@@ -159,3 +159,15 @@ def test_count_error_counts_masks_that_are_not_empty():
     assert values.dtype == np.float32
     np.testing.assert_array_equal(values[:3], [2, 2, 0])
     np.testing.assert_array_equal(valid, [True, True, True, False])
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 8])
+def test_pixels_are_counted_alike_one_image_after_another_and_many_at_once(at_once):
+    rng = np.random.default_rng(0)
+    maps = [rng.integers(-1, 4, (5, 6, 7)) for _ in range(2)]
+    expected = metrics.count_maps(*maps, 4, 3)
+    found = metrics.count_in_groups((4, 3), at_once, *maps)
+    for ours, wanted in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert ours.shape[0] == 5 and (ours == wanted).all()
+    pairs = (maps[0][..., None] == np.arange(4)), (maps[1][..., None] == np.arange(3))
+    np.testing.assert_array_equal(found.shared, np.einsum("bhws,bhwg->bsg", *map(np.int64, pairs)))

@@ -1,17 +1,16 @@
-"""What a step costs on TPUs that one does not have: compiled ahead of time for them.
+"""What a step costs on TPUs or GPUs that one does not have: compiled ahead of time for them.
 
 python -m dias_jax.experiments.benchmarks.ahead --config=coco --topology=v5e:2x4 \
   [--images=32] [--step=training] [--config.model.dtype=bfloat16] [--text=FILE]
 
-Needs libtpu (the extra `tpu`) on any x86 machine, no TPU and no data; minutes on two cores. Cycles
-are the compiler's own estimate, added up over all instructions; bytes are those of arrays that lie
-in HBM, without the padding of tiles. How long it really takes only a TPU tells.
+Needs libtpu (the extra `tpu`) on any x86 machine, or the extra `cuda13` for GPUs (h200:8 are those
+of one machine); no TPU, no GPU and no data; minutes on two cores. Cycles are the TPU compiler's own
+estimate, added up over all instructions; bytes are those of arrays that lie in HBM, without the
+padding of tiles. How long it really takes only the device tells.
 """
 
 import functools
-import os
 import pathlib
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -23,59 +22,21 @@ from dias_jax import devices
 from dias_jax.cli import require, run
 from dias_jax.config.checks import check_config
 from dias_jax.config.experiments import define_config_flag
-from dias_jax.errors import UserError, reason
 
+from .chips import describe_topology
 from .compiled_text import summarize
-from .step_shapes import evaluation_of, training_of
+from .step_shapes import count_operations, evaluation_of, training_of
 
 STEPS = ("training", "evaluation")
-# libtpu would look for the TPU that this machine is part of, and be alone with it.
-LIBTPU = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-}
 MOST_EXPENSIVE = 20  # rows of the second table
-COLUMNS = ("% of cycles", "an image", "instructions", "kind", "module")
+COLUMNS = ("an image", "instructions", "kind", "module")
 
-TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x4", "TPUs: v5e:2x4 ... v5e:16x16, v5p:2x2x1 ...")
+TOPOLOGY = flags.DEFINE_string(
+    "topology", "v5e:2x4", "TPUs: v5e:2x4 ... v5e:16x16, v5p:2x2x1 ...; GPUs: a100:1, h200:8 ..."
+)
 IMAGES = flags.DEFINE_integer("images", None, "images (or clips) a chip; default: the config's", 1)
 STEP = flags.DEFINE_enum("step", "training", STEPS, "what is compiled")
 TEXT = flags.DEFINE_string("text", None, "a file for the compiled text, to be read")
-
-
-class Chip(NamedTuple):
-    """What a TPU can do, as its maker tells."""
-
-    flops: float  # a second, in bfloat16
-    bandwidth: float  # bytes a second of HBM
-    memory: float  # bytes of HBM
-    clock: float  # cycles a second: `flops` over what the matrix units do in a cycle
-
-
-CHIPS = {
-    "v5e": Chip(197e12, 819e9, 16e9, 197e12 / (4 * 2 * 128**2)),
-    "v5p": Chip(459e12, 2765e9, 95e9, 459e12 / (8 * 2 * 128**2)),
-}
-
-
-def describe_topology(name):
-    """The devices of a topology like v5e:2x4, and the Chip that they are."""
-    for variable, value in LIBTPU.items():
-        os.environ.setdefault(variable, value)
-    kind = name.split(":")[0]
-    if kind not in CHIPS:
-        raise UserError(f"--topology={name}: known are {', '.join(CHIPS)}, as in v5e:2x4")
-    from jax.experimental import topologies
-
-    try:
-        return topologies.get_topology_desc(name, "tpu").devices, CHIPS[kind]
-    except Exception as error:  # as many kinds as there are reasons
-        raise UserError(
-            f"--topology={name}: libtpu does not describe it ({reason(error)}): install the extra "
-            "tpu, or name one that exists"
-        ) from error
 
 
 def compile_ahead(step, shapes, chips, split_results=False):
@@ -102,33 +63,46 @@ def peak_memory(compiled):
     return arrays + memory.generated_code_size_in_bytes - memory.alias_size_in_bytes
 
 
-def table(compiled, program, chip, images):
+def operations_of(compiled, step, shapes, images):
+    """Floating point operations an image; of GPUs, where the compiler tells none, as traced."""
+    told = compiled.cost_analysis()
+    if told:
+        return told["flops"] / images
+    return count_operations(step, shapes) / len(shapes[1]["image"])
+
+
+def table(compiled, program, chip, images, flops):
     """Rows (what, number, unit, images a second that it allows) of a step of `images` a chip."""
-    flops, peak = compiled.cost_analysis()["flops"] / images, peak_memory(compiled)
     cycles, moved = program.cycles / images, program.hbm_bytes / images
+    peak = peak_memory(compiled)
     names = ", ".join(f"{n} {kind}" for kind, n in program.collectives.items()) or "no collective"
+    estimated = []
+    if cycles:  # told by compilers for TPUs
+        row = ["cycles, estimated", cycles / 1e3, "thousand an image", chip.clock / cycles]
+        estimated = [row]
     return [
         ["arithmetic", flops / 1e9, "GFLOP an image", chip.flops / flops],
-        ["cycles, estimated", cycles / 1e3, "thousand an image", chip.clock / cycles],
+        *estimated,
         ["HBM traffic", moved / 1e6, "MB an image", chip.bandwidth / moved if moved else None],
         ["peak memory", peak / 1e9, f"GB a chip, of {chip.memory / 1e9:.0f}", None],
         ["collectives", program.collective_bytes / 1e6, f"MB a step, {names}", None],
     ]
 
 
-def report(compiled, chip, images):
-    """Both tables and what bounds the step, as text."""
+def report(compiled, chip, images, flops):
+    """Both tables and what bounds the step, as text; flops: operations an image."""
     program = summarize(compiled.as_text())
-    rows = table(compiled, program, chip, images)
+    rows = table(compiled, program, chip, images, flops)
     slowest = min((row for row in rows if row[3]), key=lambda row: row[3])
+    unit, total = ("cycles", program.cycles) if program.cycles else ("traffic", program.hbm_bytes)
     costs = [
-        [f"{100 * cycles / program.cycles:.1f}", cycles / images, count, kind, module]
-        for cycles, count, module, kind in program.costs[:MOST_EXPENSIVE]
+        [f"{100 * cost / total:.1f}", cost / images, count, kind, module]
+        for cost, count, module, kind in program.costs[:MOST_EXPENSIVE]
     ]
     lines = [
         tabulate(rows, ["", "", "", "images/s a chip, at most"], floatfmt=",.2f"),
         f"bound by: {slowest[0]}",
-        tabulate(costs, COLUMNS, floatfmt=",.0f", disable_numparse=[0]),
+        tabulate(costs, (f"% of {unit}", *COLUMNS), floatfmt=",.0f", disable_numparse=[0]),
     ]
     if peak_memory(compiled) > chip.memory:
         lines.insert(1, "DOES NOT FIT: give a smaller --images, or a larger --config.accumulation")
@@ -158,7 +132,7 @@ def main(arguments):
         f"{STEP.value} step in {config.model.dtype}, {images} images on each of {len(chips)} chips "
         f"({TOPOLOGY.value})\n"
     )
-    print(report(compiled, chip, images))
+    print(report(compiled, chip, images, operations_of(compiled, step, shapes, images)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What XLA's text of a program compiled for TPUs tells: cycles, traffic and where both come from.
+"""What XLA's text of a compiled program tells: cycles, traffic and where both come from.
 
-The text is that of `compiled.as_text()`: computations of one instruction a line. The compiler
-writes its own estimate of cycles beside each instruction; arrays that it keeps on the chip have the
-memory space 1 in their layout, S(1), all others lie in HBM.
+The text is that of `compiled.as_text()`: computations of one instruction a line. For TPUs the
+compiler writes its own estimate of cycles beside each instruction; arrays that it keeps on the chip
+have the memory space 1 in their layout, S(1), all others lie in HBM.
 """
 
 import collections
@@ -123,24 +123,25 @@ class Program:
     collectives: collections.Counter  # {kind: how many}
     collective_bytes: float
     unknown_loops: int
-    costs: list  # (cycles, how many, module, kind), the most expensive first
+    costs: list  # (cycles or bytes, how many, module, kind), the most expensive first
 
 
 def summarize(text):
-    """A Program of a compiled text."""
+    """A Program of a compiled text; its costs are bytes where no cycles are told."""
     computations, entry = parse(text)
     types = {i.name: i.result for lines in computations.values() for i in lines}
-    cycles, counts = collections.Counter(), collections.Counter()
-    collectives, hbm_bytes, collective_bytes, unknown = collections.Counter(), 0, 0, 0
+    cycles, moved, counts = (collections.Counter() for _ in range(3))
+    collectives, collective_bytes, unknown = collections.Counter(), 0, 0
     for instruction, times in executed(computations, entry):
         key = place(instruction.source), instruction.kind
         cycles[key] += times * instruction.cycles
         counts[key] += times
-        hbm_bytes += times * traffic(instruction, types)
+        moved[key] += times * traffic(instruction, types)
         unknown += bool(instruction.loop) and instruction.loop[1] is None
         kind = instruction.kind.removesuffix("-start")
         if kind in COLLECTIVES:
             collectives[kind] += times
             collective_bytes += times * sum(size(types[n], True) for n in instruction.operands)
-    costs = [(value, counts[key], *key) for key, value in cycles.most_common()]
-    return Program(cycles.total(), hbm_bytes, collectives, collective_bytes, unknown, costs)
+    told = cycles if cycles.total() else moved
+    costs = [(value, counts[key], *key) for key, value in told.most_common()]
+    return Program(cycles.total(), moved.total(), collectives, collective_bytes, unknown, costs)

@@ -19,19 +19,13 @@ from dias_jax.config.checks import check_config
 from dias_jax.config.experiments import define_config_flag
 from dias_jax.pictures.tables import markdown_table
 
-from .step_shapes import training_of
+from .step_shapes import count_operations, training_of
 from .timed_steps import prepare_training, random_batch, seconds_of
 
 SIDE = 4096  # of the matrices, far more than what fits into caches
 
 IMAGES = flags.DEFINE_integer("images", 16, "of a step", 1)
 REPEATS = flags.DEFINE_integer("repeats", 5, "turns", 1)
-
-
-def count_operations(config):
-    """Floating point operations of one training step, before XLA rearranges it."""
-    step, shapes = training_of(config)
-    return jax.jit(step).lower(*shapes).cost_analysis()["flops"]
 
 
 def prepare_product():
@@ -48,7 +42,7 @@ def main(arguments):
     config.model.backbone.weights, config.batch_size = "random", IMAGES.value
     config.accumulation = 1  # a step that is timed takes its batch at once
     check_config(config)
-    operations = count_operations(config)
+    operations = count_operations(*training_of(config))
     step = prepare_training(config, itertools.repeat(random_batch(config)), is_split=False)
     product, operations_of_product = prepare_product()
     for function in (step, product):

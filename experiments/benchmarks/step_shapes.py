@@ -70,3 +70,8 @@ def evaluation_of(config):
     batch["valid"] = batch.pop("replaced")
     step = functools.partial(eval_step, model=model, num_masks=NUM_MASKS)
     return step, (state.variables, batch, key)
+
+
+def count_operations(step, shapes):
+    """Floating point operations of one step, before XLA rearranges it."""
+    return jax.jit(step).lower(*shapes).cost_analysis()["flops"]

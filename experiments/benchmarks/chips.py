@@ -1,0 +1,99 @@
+"""TPUs and GPUs that programs are compiled for without having them."""
+
+import os
+from typing import NamedTuple
+from unittest import mock
+
+from dias_jax.errors import UserError, reason
+
+# libtpu would look for the TPU that this machine is part of, and be alone with it.
+LIBTPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+
+class Chip(NamedTuple):
+    """What a chip can do, as its maker tells."""
+
+    flops: float  # a second, in bfloat16
+    bandwidth: float  # bytes a second of HBM
+    memory: float  # bytes of HBM
+    clock: float  # cycles a second; of TPUs: `flops` over what the matrix units do in a cycle
+    gpu: dict | None = None  # of a GPU: what XLA asks besides
+
+
+HOPPER = {
+    "core_count": 132,
+    "l2_cache_size": 50 * 2**20,
+    "shared_memory_per_core": 228 * 2**10,
+    "shared_memory_per_block_optin": 227 * 2**10,
+    "cuda_compute_capability": "{ major: 9 }",
+}
+AMPERE = {
+    "core_count": 108,
+    "l2_cache_size": 40 * 2**20,
+    "shared_memory_per_core": 164 * 2**10,
+    "shared_memory_per_block_optin": 163 * 2**10,
+    "cuda_compute_capability": "{ major: 8 }",
+}
+EVERY_GPU = {
+    "threads_per_block_limit": 1024,
+    "threads_per_warp": 32,
+    "threads_per_core_limit": 2048,
+    "fpus_per_core": 128,
+    "shared_memory_per_block": 48 * 2**10,
+    "registers_per_core_limit": 2**16,
+    "registers_per_block_limit": 2**16,
+    "block_dim_limit_x": 2**31 - 1,
+    "block_dim_limit_y": 2**16 - 1,
+    "block_dim_limit_z": 2**16 - 1,
+}
+CHIPS = {
+    "v5e": Chip(197e12, 819e9, 16e9, 197e12 / (4 * 2 * 128**2)),
+    "v5p": Chip(459e12, 2765e9, 95e9, 459e12 / (8 * 2 * 128**2)),
+    "a100": Chip(312e12, 2039e9, 80e9, 1.41e9, AMPERE | {"fpus_per_core": 64}),
+    "h100": Chip(989e12, 3350e9, 80e9, 1.98e9, HOPPER),
+    "h200": Chip(989e12, 4800e9, 141e9, 1.98e9, HOPPER),
+}
+
+
+def describe_topology(name):
+    """The devices of a topology like v5e:2x4 or h200:8, and the Chip that they are.
+
+    For GPUs it also makes `attend` choose what there is on them.
+    """
+    for variable, value in LIBTPU.items():
+        os.environ.setdefault(variable, value)
+    kind, _, shape = name.partition(":")
+    if kind not in CHIPS:
+        raise UserError(f"--topology={name}: known are {', '.join(CHIPS)}, as in v5e:2x4, h200:8")
+    chip = CHIPS[kind]
+    from jax.experimental import topologies
+
+    try:
+        if chip.gpu is None:
+            return topologies.get_topology_desc(name, "tpu").devices, chip
+        mock.patch("dias_jax.models.attention.has_cudnn_attention", return_value=True).start()
+        options = {"topology": f"1x1x{shape}", "target_config": gpu_target(kind, chip)}
+        return topologies.get_topology_desc(name, "cuda", **options).devices, chip
+    except Exception as error:  # as many kinds as there are reasons
+        library, extra = ("libtpu", "tpu") if chip.gpu is None else ("JAX for CUDA", "cuda13")
+        raise UserError(
+            f"--topology={name}: {library} does not describe it ({reason(error)}): install the "
+            f"extra {extra}, or name one that exists"
+        ) from error
+
+
+def gpu_target(kind, chip):
+    """XLA's description of a GPU, a text protocol buffer."""
+    device = EVERY_GPU | chip.gpu
+    device["memory_bandwidth"], device["device_memory_size"] = int(chip.bandwidth), int(chip.memory)
+    device["clock_rate_ghz"] = chip.clock / 1e9
+    fields = "\n".join(f"{key}: {value}" for key, value in device.items())
+    versions = "dnn_version_info { major: 9 minor: 10 }\nruntime_version { major: 13 }"
+    return f'gpu_device_info {{ {fields} }}\nplatform_name: "CUDA"\n{versions}\n' + (
+        f'device_description_str: "{kind}"'
+    )
