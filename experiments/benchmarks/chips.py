@@ -83,7 +83,7 @@ def describe_topology(name):
         library, extra = ("libtpu", "tpu") if chip.gpu is None else ("JAX for CUDA", "cuda13")
         raise UserError(
             f"--topology={name}: {library} does not describe it ({reason(error)}): install the "
-            f"extra {extra}, or name one that exists"
+            f"extra {extra}, or name one that exists, like v5e:2x4 or h200:8"
         ) from error
 
 
