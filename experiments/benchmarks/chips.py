@@ -15,6 +15,17 @@ LIBTPU = {
 }
 
 
+class Gpu(NamedTuple):
+    """What XLA asks of a kind of GPU besides, by its names."""
+
+    core_count: int
+    fpus_per_core: int
+    l2_cache_size: int  # bytes, as all that follow
+    shared_memory_per_core: int
+    shared_memory_per_block_optin: int
+    cuda_compute_capability: str
+
+
 class Chip(NamedTuple):
     """What a chip can do, as its maker tells."""
 
@@ -22,29 +33,17 @@ class Chip(NamedTuple):
     bandwidth: float  # bytes a second of HBM
     memory: float  # bytes of HBM
     clock: float  # cycles a second; of TPUs: `flops` over what the matrix units do in a cycle
-    gpu: dict | None = None  # of a GPU: what XLA asks besides
+    gpu: Gpu | None = None
 
 
-HOPPER = {
-    "core_count": 132,
-    "l2_cache_size": 50 * 2**20,
-    "shared_memory_per_core": 228 * 2**10,
-    "shared_memory_per_block_optin": 227 * 2**10,
-    "cuda_compute_capability": "{ major: 9 }",
-}
-AMPERE = {
-    "core_count": 108,
-    "l2_cache_size": 40 * 2**20,
-    "shared_memory_per_core": 164 * 2**10,
-    "shared_memory_per_block_optin": 163 * 2**10,
-    "cuda_compute_capability": "{ major: 8 }",
-}
+KIB, MIB = 2**10, 2**20
+AMPERE = Gpu(108, 64, 40 * MIB, 164 * KIB, 163 * KIB, "{ major: 8 }")
+HOPPER = Gpu(132, 128, 50 * MIB, 228 * KIB, 227 * KIB, "{ major: 9 }")
 EVERY_GPU = {
     "threads_per_block_limit": 1024,
     "threads_per_warp": 32,
     "threads_per_core_limit": 2048,
-    "fpus_per_core": 128,
-    "shared_memory_per_block": 48 * 2**10,
+    "shared_memory_per_block": 48 * KIB,
     "registers_per_core_limit": 2**16,
     "registers_per_block_limit": 2**16,
     "block_dim_limit_x": 2**31 - 1,
@@ -54,7 +53,7 @@ EVERY_GPU = {
 CHIPS = {
     "v5e": Chip(197e12, 819e9, 16e9, 197e12 / (4 * 2 * 128**2)),
     "v5p": Chip(459e12, 2765e9, 95e9, 459e12 / (8 * 2 * 128**2)),
-    "a100": Chip(312e12, 2039e9, 80e9, 1.41e9, AMPERE | {"fpus_per_core": 64}),
+    "a100": Chip(312e12, 2039e9, 80e9, 1.41e9, AMPERE),
     "h100": Chip(989e12, 3350e9, 80e9, 1.98e9, HOPPER),
     "h200": Chip(989e12, 4800e9, 141e9, 1.98e9, HOPPER),
 }
@@ -89,7 +88,7 @@ def describe_topology(name):
 
 def gpu_target(kind, chip):
     """XLA's description of a GPU, a text protocol buffer."""
-    device = EVERY_GPU | chip.gpu
+    device = EVERY_GPU | chip.gpu._asdict()
     device["memory_bandwidth"], device["device_memory_size"] = int(chip.bandwidth), int(chip.memory)
     device["clock_rate_ghz"] = chip.clock / 1e9
     fields = "\n".join(f"{key}: {value}" for key, value in device.items())

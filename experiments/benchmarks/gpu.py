@@ -2,12 +2,13 @@
 
 python -m dias_jax.experiments.benchmarks.gpu --reference=DIR --out=runs/gpu
 
-Runs in turn, each in a process of its own: both implementations in bfloat16 at several batch sizes
-(`dias_jax.compare`), with the instructions that its profiles name as the longest, and the embedded
-default from start to end. OUT holds a log of each and speed/report.html. A part that fails is named
-at the end and does not stop the others.
+Runs in turn, each in a process of its own: the embedded default from start to end, and both
+implementations in bfloat16 at several batch sizes (`dias_jax.compare`), with the instructions that
+its profiles name as the longest. OUT holds a log of each and speed/report.html; speed.log has every
+line as soon as it is measured. A part that fails is named at the end and does not stop the others.
 """
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -33,22 +34,24 @@ def commands(out):
     sizes = ",".join(map(str, BATCH_SIZES.value))
     steps = [f"--config.steps={STEPS.value}"] * bool(STEPS.value)
     return {
+        "shapes": ["dias_jax.train", "--config=shapes", f"--workdir={out / 'shapes'}", *steps],
         "speed": [
             *("dias_jax.compare", "--parts=speed", "--dtypes=bfloat16", f"--size={SIZE.value}"),
             *(f"--reference={REFERENCE.value}", f"--batch_sizes={sizes}"),
             *(f"--out={out / 'speed'}", f"--trace={out / 'profile'}"),
         ],
-        "shapes": ["dias_jax.train", "--config=shapes", f"--workdir={out / 'shapes'}", *steps],
     }
 
 
 def run_part(name, arguments, out):
     """Run one part with its output in OUT/NAME.log: -> seconds, exit code."""
+    # The processes that measure memory compile the same programs as the one that measures time.
+    environment = {"JAX_COMPILATION_CACHE_DIR": str(out.absolute() / "compiled")} | os.environ
     start = time.perf_counter()
     with open(out / f"{name}.log", "w") as log:
         command = [sys.executable, "-m", *arguments]
-        code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
-    return time.perf_counter() - start, code
+        ended = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+    return time.perf_counter() - start, ended.returncode
 
 
 def main(arguments):
