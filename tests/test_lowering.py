@@ -41,11 +41,10 @@ def test_attention_is_lowered_for_the_platform_that_is_asked_for():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("platform", ["tpu", "cuda"])
-def test_the_published_step_of_coco_is_lowered(platform, dtype):
+def test_the_published_step_of_coco_is_lowered(dtype):
     config = get_config()
     config.model.dtype = dtype
-    assert lower(config, platform).platforms == (platform,)
+    assert lower(config, "tpu", "cuda").platforms == ("tpu", "cuda")
 
 
 @pytest.mark.slow
