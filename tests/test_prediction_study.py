@@ -56,6 +56,7 @@ def test_tables_hold_what_was_found(tmp_path):
     table = arms.results_table(results, prediction.PREDICTION, digits=2).splitlines()
     assert [cells(line)[0] for line in table[2:]] == ["DIAS", "not merged", "true states"]
     assert cells(table[2]) == ["DIAS", *["22.00 ± 1.41"] * 2, *["10.00 ± 0.00", "4.00 ± 0.00"], "2"]
+    assert cells(table[3]) == ["not merged", "11.00", "11.00", "10.00", "4.00", "1"]
     steps = prediction.steps_table(results).splitlines()
     titles, values = cells(steps[0]), cells(steps[2])
     for title, expected in (("roll-out 1", "0.50"), ("roll-out 15", "1.50"), ("linear 5", "2.00")):

@@ -50,11 +50,13 @@ def interval(values):
 
 
 def results_table(results, columns, digits=1):
-    """Markdown: mean and sample standard deviation over seeds; columns: {name: title}."""
+    """Markdown: mean and, of several seeds, sample standard deviation; columns: {name: title}."""
     rows = []
     for name, seeds in results.items():
         values = [[metrics[column] for metrics in seeds.values()] for column in columns]
-        spread = [np.std(v, ddof=min(1, len(v) - 1)) for v in values]
-        cells = [f"{np.mean(v):.{digits}f} ± {s:.{digits}f}" for v, s in zip(values, spread)]
+        cells = [f"{np.mean(v):.{digits}f}" for v in values]
+        if len(seeds) > 1:
+            spread = [np.std(v, ddof=1) for v in values]
+            cells = [f"{mean} ± {s:.{digits}f}" for mean, s in zip(cells, spread)]
         rows.append([name, *cells, str(len(seeds))])
     return markdown_table(["", *columns.values(), "seeds"], rows)
