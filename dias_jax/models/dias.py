@@ -184,7 +184,7 @@ class DIAS(nn.Module):
         Raises UserError where they are not as many as the decoder has positions for.
         """
         backbone = self.backbone.clone(parent=None)  # its parameters stay out of "params"
-        is_half = getattr(backbone, "dtype", jnp.float32) == jnp.bfloat16
+        is_half = jnp.dtype(getattr(backbone, "dtype", jnp.float32)) == jnp.bfloat16
         resized = bicubic_resize(images, self.input_scale, "high" if is_half else "highest")
         params = self.variable(
             "backbone",

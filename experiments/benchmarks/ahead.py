@@ -4,9 +4,10 @@ python -m dias_jax.experiments.benchmarks.ahead --config=coco --topology=v5e:2x4
   [--images=32] [--step=training] [--config.model.dtype=bfloat16] [--text=FILE]
 
 Needs libtpu (the extra `tpu`) on any x86 machine, or the extra `cuda13` for GPUs (h200:8 are those
-of one machine); no TPU, no GPU and no data; minutes on two cores. Cycles are the TPU compiler's own
-estimate, added up over all instructions; bytes are those of arrays that lie in HBM, without the
-padding of tiles. How long it really takes only the device tells.
+of one machine); no TPU, no GPU and, but for videos that are not drawn, no data; minutes on two
+cores. Cycles are the TPU compiler's own estimate, added up over all instructions; bytes are those
+of whole arrays that lie in HBM, without the padding of tiles: too many where a part is read, or
+where a GPU's cache still holds them. How long it really takes only the device tells.
 """
 
 import functools
@@ -22,6 +23,7 @@ from dias_jax import devices
 from dias_jax.cli import require, run
 from dias_jax.config.checks import check_config
 from dias_jax.config.experiments import define_config_flag
+from dias_jax.errors import UserError
 
 from .chips import describe_topology
 from .compiled_text import summarize
@@ -118,6 +120,8 @@ def main(arguments):
     """Compile the step and print what is known of it."""
     require("config")
     config = flags.FLAGS.config
+    if TEXT.value and not pathlib.Path(TEXT.value).absolute().parent.is_dir():
+        raise UserError(f"--text={TEXT.value}: its folder is missing, make it first")
     chips, chip = describe_topology(TOPOLOGY.value)
     config.model.backbone.weights = "random"  # their values make no difference
     config.batch_size = (IMAGES.value or -(-config.batch_size // len(chips))) * len(chips)

@@ -70,6 +70,8 @@ def describe_topology(name):
     if kind not in CHIPS:
         raise UserError(f"--topology={name}: known are {', '.join(CHIPS)}, as in v5e:2x4, h200:8")
     chip = CHIPS[kind]
+    if chip.gpu and not (shape.isdecimal() and int(shape)):
+        raise UserError(f"--topology={name}: say how many GPUs of one machine, as in {kind}:8")
     from jax.experimental import topologies
 
     try:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dias_jax import losses
+from dias_jax.compare.case import compute_in, image_size, tiny_model
 from dias_jax.config import defaults
 from dias_jax.errors import UserError
 from dias_jax.models import build, predict
@@ -47,6 +48,18 @@ def test_what_is_no_batch_of_images_is_refused(case, shape):
     model, variables, _ = case
     with pytest.raises(UserError, match="images of shape .*: give a batch, .B, H, W, 3."):
         predict(model, variables, np.zeros(shape, np.uint8), jax.random.key(0))
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [("float32", "HIGHEST"), ("bfloat16", "HIGH,")])
+def test_images_are_resized_as_exactly_as_features_are_kept(dtype, precision):
+    model = compute_in(tiny_model(), dtype)
+    size = image_size(model)
+    shapes = jax.eval_shape(lambda key: initialize(model, key, size), jax.random.key(0))
+    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    extract = functools.partial(model.apply, method="extract_features")
+    lines = jax.jit(extract).lower(shapes, images).as_text().splitlines()
+    resizing = [line for line in lines if "dot_general" in line and f"(tensor<{size}x" in line]
+    assert resizing and all(f"precision = [{precision}" in line for line in resizing)
 
 
 def test_features_may_be_given_in_place_of_images(case):
