@@ -9,8 +9,8 @@ python -m dias_jax.evaluate --workdir=runs/reasoning_bouncing --split=test
 
 After `prediction_bouncing`, from slots of one model. `reasoning_bouncing:observed` leaves out the
 predictions, `:oracle` has the true future. What the two discs' states and a world without
-collisions tell is right in 70 of 100 questions. With 2,400 videos of readout, two seeds, 2,000
-test questions: observed 61, this 67, oracle 83; with true states the oracle is right in 95.
+collisions tell is right in 70 of 100 questions. With 2,400 videos of readout, three seeds, 2,000
+test questions: observed 61, this 69, oracle 82; with true states the oracle is right in 95.
 Hardware: 2 CPU cores.
 """
 

@@ -29,7 +29,7 @@ from dias_jax.training.train_model import train_model
 from . import arms
 
 EXTRACTED = flags.DEFINE_multi_integer(
-    "extracted", [1_000, 2_400, 0], "videos of train, readout and test; 0: all", 0
+    "extracted", [4_000, 2_400, 0], "videos of train, readout and test; 0: all", 0
 )
 
 WHOLE, STATES = "DIAS", "true states"
