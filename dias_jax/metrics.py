@@ -45,7 +45,6 @@ def count_maps(pred, true, num_slots, num_masks):
     What is negative belongs to no mask. One image after the other, so that the one-hot masks of
     only one are in memory; on GPUs, which wait longer for each, some at once.
     """
-
     numbers = num_slots, num_masks
     return jax.lax.platform_dependent(
         *(pred, true),

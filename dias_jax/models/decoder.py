@@ -4,13 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from dias_jax.models.attention import attend, attend_to_few
-from dias_jax.models.layers import (
-    LayerNorm,
-    Linear,
-    Mlp,
-    multiply,
-    xavier_init,
-)
+from dias_jax.models.layers import LayerNorm, Linear, Mlp, multiply, xavier_init
 
 
 class SelfAttention(nn.Module):

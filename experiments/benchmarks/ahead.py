@@ -78,13 +78,10 @@ def table(compiled, program, chip, images, flops):
     cycles, moved = program.cycles / images, program.hbm_bytes / images
     peak = peak_memory(compiled)
     names = ", ".join(f"{n} {kind}" for kind, n in program.collectives.items()) or "no collective"
-    estimated = []
+    rows = [["arithmetic", flops / 1e9, "GFLOP an image", chip.flops / flops]]
     if cycles:  # told by compilers for TPUs
-        row = ["cycles, estimated", cycles / 1e3, "thousand an image", chip.clock / cycles]
-        estimated = [row]
-    return [
-        ["arithmetic", flops / 1e9, "GFLOP an image", chip.flops / flops],
-        *estimated,
+        rows += [["cycles, estimated", cycles / 1e3, "thousand an image", chip.clock / cycles]]
+    return rows + [
         ["HBM traffic", moved / 1e6, "MB an image", chip.bandwidth / moved if moved else None],
         ["peak memory", peak / 1e9, f"GB a chip, of {chip.memory / 1e9:.0f}", None],
         ["collectives", program.collective_bytes / 1e6, f"MB a step, {names}", None],
