@@ -38,6 +38,7 @@ from data_pipelines.clips import pad_clip
 from data_pipelines.damage import MAX_NEIGHBOURS, ReadableSamples
 from data_pipelines.properties import properties_in_view
 from data_pipelines.sources import open_split
+from data_pipelines.workers import InProcesses
 from dias_jax.errors import UserError
 
 _OF_SOME_VIDEOS = ("hidden", "events", "centres", "velocities", "radii", "contacts")
@@ -45,7 +46,14 @@ _OF_SOME_VIDEOS += ("queried", "answer", "ghost_answer", "scenario", "video")
 
 
 def train_batches(
-    data_config, batch_size, seed, start_step=0, shard=(0, 1), num_threads=None, with_boxes=False
+    data_config,
+    batch_size,
+    seed,
+    start_step=0,
+    shard=(0, 1),
+    num_threads=None,
+    with_boxes=False,
+    num_processes=0,
 ):
     """An endless iterator over training batches, as dicts.
 
@@ -57,18 +65,25 @@ def train_batches(
     of batch k together hold the same samples in the same views as batch k of a single host;
     num_threads: readers, None: one for each processor core, at most 16; with_boxes: of videos,
     whether there are "boxes" float32 (B, G, 4) of the objects that the clip's first frame shows, as
-    above. Raises UserError when there are fewer samples than a batch or the hosts do not divide it,
-    and while iterating for a damaged sample, which it names, unless that is replaced.
+    above; num_processes: other processes that read in place of threads (`data_pipelines.workers`),
+    unless samples are kept in memory. Raises UserError when there are fewer samples than a batch or
+    the hosts do not divide it, and while iterating for a damaged sample, which it names, unless
+    that is replaced.
     """
     source = open_split(data_config, "train", with_boxes, data_config.clip_frames)
     samples = ReadableSamples(source, MAX_NEIGHBOURS if data_config.skip_damaged else 0)
     view = functools.partial(
         _training_sample, source=source, data_config=data_config, with_boxes=with_boxes
     )
-    return shuffled_batches(samples, view, batch_size, seed, start_step, shard, num_threads)
+    num_processes = 0 if data_config.keep_in_memory else num_processes
+    return shuffled_batches(
+        samples, view, batch_size, seed, start_step, shard, num_threads, num_processes
+    )
 
 
-def shuffled_batches(samples, view, batch_size, seed, start_step, shard, num_threads):
+def shuffled_batches(
+    samples, view, batch_size, seed, start_step, shard, num_threads, num_processes=0
+):
     """An endless iterator over batches of views, every epoch shuffled anew.
 
     samples: for random access; view: a function of a sample and a random generator; the others,
@@ -76,7 +91,7 @@ def shuffled_batches(samples, view, batch_size, seed, start_step, shard, num_thr
     """
     # The random view comes before the host's share is taken: its key is the global position.
     views = _shuffled(samples, batch_size, seed).random_map(view)
-    return _share(views, batch_size, start_step, shard, num_threads)
+    return _share(views, batch_size, start_step, shard, num_threads, num_processes)
 
 
 def feature_batches(features, views, batch_size, seed, start_step, shard, num_threads):
@@ -104,11 +119,14 @@ def _shuffled(samples, batch_size, seed):
     return grain.MapDataset.source(samples).seed(seed).shuffle().repeat()
 
 
-def _share(samples, batch_size, start_step, shard, num_threads):
+def _share(samples, batch_size, start_step, shard, num_threads, num_processes=0):
     """A host's part of the batches from `start_step` on."""
     local_size = _local_batch_size(batch_size, shard)
     host, num_hosts = shard
-    return _read(samples[start_step * batch_size + host :: num_hosts], local_size, num_threads)
+    own = samples[start_step * batch_size + host :: num_hosts]
+    if num_processes:
+        return _read_in_processes(own, local_size, num_processes)
+    return _read(own, local_size, num_threads)
 
 
 def evaluation_batches(
@@ -257,3 +275,10 @@ def _read(samples, batch_size, num_threads):
         num_threads=num_threads, prefetch_buffer_size=max(2 * num_threads, batch_size)
     )
     return iter(samples.to_iter_dataset(options).batch(batch_size, drop_remainder=True))
+
+
+def _read_in_processes(samples, batch_size, num_processes):
+    """As `_read`, but every batch is read by one of so many processes."""
+    batches = InProcesses(samples.batch(batch_size, drop_remainder=True), num_processes)
+    options = grain.ReadOptions(num_threads=num_processes, prefetch_buffer_size=num_processes)
+    return iter(grain.MapDataset.source(batches).to_iter_dataset(options))

@@ -2,11 +2,31 @@
 
 import concurrent.futures
 import itertools
+import os
 
 import jax
 import numpy as np
 
 from dias_jax import devices
+
+MAX_PROCESSES = 16
+WORTH_IT = 4  # cores: fewer are busy with the program itself
+
+
+def reading_processes(wanted):
+    """How many processes read training samples; wanted: config.data.processes, -1: as is best.
+
+    A CPU that computes needs its cores, and draws and decodes less than it learns from.
+    """
+    if wanted >= 0:
+        return wanted
+    is_awaited = jax.default_backend() != "cpu" and num_cores() >= WORTH_IT
+    return min(num_cores() - 1, MAX_PROCESSES) if is_awaited else 0
+
+
+def num_cores():
+    """How many processor cores this program may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def ahead(batches, axis=0):

@@ -20,7 +20,7 @@ def get_config(variant=""):
         )
     config = defaults.get_config()
     config.steps, config.batch_size = 800, 16  # many short clips: long ones learn slower
-    config.data.update(name="moving_shapes", image_size=96, threads=2, clip_frames=2, views=1)
+    config.data.update(name="moving_shapes", image_size=96, threads=1, clip_frames=2, views=1)
     config.model.kind = "video"
     config.model.update(num_slots=16, slot_width=64, token_stride=3)
     config.model.reinit.threshold = 0.1

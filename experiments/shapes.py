@@ -19,7 +19,7 @@ def get_config(variant=""):
         raise UserError(f"--config=shapes:{variant}: variants are released and side_by_side")
     config = defaults.get_config()
     config.steps, config.steps_per_call = 800, 10
-    config.data.update(name="shapes", image_size=96, threads=2, views=1)
+    config.data.update(name="shapes", image_size=96, threads=1, views=1)
     # Far more slots than objects: no object is missed, the rest merges. 64 of 576 tokens a step.
     config.model.update(num_slots=16, slot_width=64, token_stride=3)
     config.model.reinit.threshold = 0.1

@@ -15,6 +15,16 @@ def count_up(stop, read):
     raise ValueError("no more")
 
 
+@pytest.mark.parametrize(
+    "backend, cores, expected", [("cpu", 64, 0), ("gpu", 3, 0), ("gpu", 4, 3), ("tpu", 112, 16)]
+)
+def test_processes_read_for_accelerators(monkeypatch, backend, cores, expected):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(feeding, "num_cores", lambda: cores)
+    assert feeding.reading_processes(-1) == expected
+    assert [feeding.reading_processes(wanted) for wanted in (0, 5)] == [0, 5]
+
+
 def test_one_batch_is_read_ahead_and_no_more():
     read = []
     fed = feeding.ahead(count_up(9, read))

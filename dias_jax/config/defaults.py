@@ -58,6 +58,13 @@ KEYS = {
     "data.seed": Key(0, "of data sets that are drawn", at_least=0),
     "data.skip_damaged": Key(True, "the next readable training sample replaces a damaged one"),
     "data.threads": Key(4, "that read and decode, per host", at_least=0),
+    "data.processes": Key(
+        -1,
+        "that read training samples in place of threads, per host; -1: with a GPU or TPU one for "
+        "each processor core but one, 16 at most, and none where cores are fewer than four",
+        at_least=-1,
+        at_most=256,
+    ),
     "data.features": Key(
         "", "folder of features that `extract --features` has written; empty: they are computed"
     ),

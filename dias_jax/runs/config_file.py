@@ -18,6 +18,7 @@ FREE_KEYS = (
     "optimizer.skip_limit",
     "data.data_dir",
     "data.threads",
+    "data.processes",
     "data.skip_damaged",
     "data.keep_in_memory",
     "data.views",  # what is in the files is checked

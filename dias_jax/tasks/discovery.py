@@ -6,7 +6,7 @@ import jax
 
 from data_pipelines import pipeline
 from data_pipelines.sources import check_kind
-from dias_jax import devices
+from dias_jax import devices, feeding
 from dias_jax.config.checks import check_config
 from dias_jax.errors import UserError
 from dias_jax.evaluation.split import (
@@ -99,6 +99,7 @@ class Discovery:
             shard=devices.host_shard(),
             num_threads=config.data.threads,
             with_boxes=config.model.kind == "video" and config.model.video.boxes,
+            num_processes=feeding.reading_processes(config.data.processes),
         )
 
     def evaluate(self, variables, on_picture):

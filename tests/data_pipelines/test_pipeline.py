@@ -69,6 +69,14 @@ def test_training_does_not_depend_on_threads(config):
     )
 
 
+def test_training_does_not_depend_on_processes(config):
+    options = {"seed": 1, "start_step": 2, "shard": (1, 2), "num_threads": 1}
+    reference = take(pipeline.train_batches(config, 4, **options), 5)
+    assert_batches_equal(
+        reference, take(pipeline.train_batches(config, 4, **options, num_processes=2), 5)
+    )
+
+
 def test_training_continues_where_it_stopped(config):
     reference = take(pipeline.train_batches(config, 4, seed=1), 8)
     continued = take(pipeline.train_batches(config, 4, seed=1, start_step=5), 3)
