@@ -88,7 +88,7 @@ class Run:
         self.window = []  # since the last log line
         self.num_replaced = 0  # damaged samples of this host since its start
         self.num_skipped = 0  # steps without a finite loss and gradient since its start
-        self.clock = time.perf_counter()  # when the window began
+        self.clock = time.perf_counter(), self.start  # time and step from which speed is measured
 
     def to_the_end(self):
         """Run the remaining steps: -> FitResult."""
@@ -104,7 +104,7 @@ class Run:
                 with jax.profiler.StepTraceAnnotation("train", step_num=step):
                     self.state, values = self.train_steps(self.state, fed, rng)
                 if step == steps[0]:
-                    self.begin()
+                    self.begin(step)
                 if self.tracer is not None:
                     self.tracer.after_call(values)
                 self.window.append((batch["index"], batch["replaced"], values))
@@ -123,15 +123,15 @@ class Run:
                     return FitResult(STOPPED, step, metrics)
         return FitResult(FINISHED, config.steps, metrics)
 
-    def begin(self):
-        """Write down what is trained here: the first step has shown that it can be."""
+    def begin(self, step):
+        """Write down what is trained here: the first call, to `step`, has shown that it can be."""
         jax.block_until_ready(self.state)
         if devices.is_main_process():
             save_config(self.config, self.workdir)
             self.writer = Writer(self.workdir, self.start)
             if self.changes:
                 self.writer.line(self.start, "config", values=self.changes)
-        self.clock = time.perf_counter()  # compilation is not speed
+        self.clock = time.perf_counter(), step  # compilation is not speed
 
     def log_window(self, step, bar):
         """Fetch, check and write the metrics of the steps since the last log line, up to `step`."""
@@ -147,10 +147,12 @@ class Run:
         mean["replaced_samples"] = int(replaced.sum())  # of this host
         self.num_replaced += mean["replaced_samples"]
         mean["learning_rate"] = float(self.learning_rate(step - 1))
-        speed = len(steps) * self.config.batch_size / (time.perf_counter() - self.clock)
-        self.clock = time.perf_counter()
+        (start, first), self.clock = self.clock, (time.perf_counter(), step)
+        speed = (step - first) * self.config.batch_size / (self.clock[0] - start)
         bar.update(step - bar.n)
-        summary = f"loss {mean['loss']:.4f}, {speed:.0f} {self.task.unit}/s"
+        summary = f"loss {mean['loss']:.4f}"
+        if step > first:  # the first call, which compiles, may be all there was
+            summary += f", {speed:.0f} {self.task.unit}/s"
         bar.set_postfix_str(summary)
         if self.writer is not None:
             if bar.disable:
@@ -200,7 +202,7 @@ class Run:
             self.writer.scalars(step, split, metrics, self.task.protocol)
             for line in self.task.summary(metrics):
                 tqdm.write(f"step {step} {split} {line}")
-        self.clock = time.perf_counter()  # the time of an evaluation is not that of steps
+        self.clock = time.perf_counter(), step  # the time of an evaluation is not that of steps
         return metrics
 
     def close(self):
