@@ -29,6 +29,12 @@ def warn_of_unused_gpu():
         )
 
 
+def cpu_threads():
+    """How many of the processor's threads this process may use."""
+    is_told = hasattr(os, "sched_getaffinity")  # on Linux
+    return len(os.sched_getaffinity(0)) if is_told else os.cpu_count()
+
+
 def is_main_process():
     """Whether this host writes files."""
     return jax.process_index() == 0

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import itertools
-import os
 
 import jax
 import numpy as np
@@ -20,13 +19,9 @@ def reading_processes(wanted):
     """
     if wanted >= 0:
         return wanted
-    is_awaited = jax.default_backend() != "cpu" and num_cores() >= WORTH_IT
-    return min(num_cores() - 1, MAX_PROCESSES) if is_awaited else 0
-
-
-def num_cores():
-    """How many processor cores this program may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = devices.cpu_threads()
+    is_awaited = jax.default_backend() != "cpu" and cores >= WORTH_IT
+    return min(cores - 1, MAX_PROCESSES) if is_awaited else 0
 
 
 def ahead(batches, axis=0):

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from dias_jax import feeding
+from dias_jax import devices, feeding
 
 
 def count_up(stop, read):
@@ -20,7 +20,7 @@ def count_up(stop, read):
 )
 def test_processes_read_for_accelerators(monkeypatch, backend, cores, expected):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    monkeypatch.setattr(feeding, "num_cores", lambda: cores)
+    monkeypatch.setattr(devices, "cpu_threads", lambda: cores)
     assert feeding.reading_processes(-1) == expected
     assert [feeding.reading_processes(wanted) for wanted in (0, 5)] == [0, 5]
 

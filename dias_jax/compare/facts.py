@@ -1,13 +1,14 @@
 """What a reader of a report must know to get the same numbers."""
 
 import importlib.metadata
-import os
 import pathlib
 import platform
 import shlex
 import subprocess
 
 import jax
+
+from dias_jax.devices import cpu_threads
 
 PACKAGES = ("jax", "flax", "torch", "timm")
 
@@ -37,12 +38,6 @@ def devices(reference):
 
     theirs = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     return [f"ours {ours.device_kind}", f"reference {theirs}"]
-
-
-def cpu_threads():
-    """How many of the processor's threads this process may use."""
-    is_told = hasattr(os, "sched_getaffinity")  # on Linux
-    return len(os.sched_getaffinity(0)) if is_told else os.cpu_count()
 
 
 def cpu_name():

@@ -3,9 +3,9 @@
 import torch
 import torch.nn.functional as F
 
-from dias_jax.compare.facts import cpu_threads
 from dias_jax.compare.reference.optimizer import DEVICE, Optimizer, allow_tf32
 from dias_jax.compare.reference.passes import objective, to_torch_images
+from dias_jax.devices import cpu_threads
 
 DISTILLATION_WEIGHT = 0.5
 

@@ -7,10 +7,10 @@ import torch
 from tqdm import tqdm
 
 from data_pipelines import pipeline, sources
-from dias_jax.compare.facts import cpu_threads
 from dias_jax.compare.reference.imported import build_reference, reference_module
 from dias_jax.compare.reference.metrics import reference_metrics
 from dias_jax.compare.reference.passes import DEVICE, objective, to_torch_images, visible_tokens
+from dias_jax.devices import cpu_threads
 from dias_jax.models.build import build
 from dias_jax.models.inputs import normalize
 
