@@ -15,7 +15,7 @@ from PIL import Image
 
 from dias_jax.errors import UserError
 from dias_jax.files import absolute
-from dias_jax.runs import writers
+from dias_jax.runs import tensorboard, writers
 from dias_jax.runs.config_file import check_continuation, holds_config, load_config, save_config
 from dias_jax.runs.lock import only_run_in
 from dias_jax.runs.trained_model import open_by_name
@@ -54,7 +54,7 @@ def store(tmp_path):
 
 
 def test_config_log_and_pictures(store, tiny_config, monkeypatch):
-    monkeypatch.setattr(writers, "EventsWriter", Silent)
+    monkeypatch.setattr(tensorboard, "EventsWriter", Silent)
     assert not holds_config(RUN)
     with only_run_in(RUN):
         save_config(tiny_config, RUN)

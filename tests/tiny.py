@@ -6,6 +6,7 @@ from dias_jax.config import defaults
 TINY = {
     "steps": 6,
     "batch_size": 8,
+    "accumulation": 1,  # compiles faster than two parts
     "log_every": 2,
     "data.name": "shapes",
     "data.image_size": 32,

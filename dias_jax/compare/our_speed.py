@@ -14,6 +14,7 @@ from dias_jax.segmentation import slot_map
 from dias_jax.steps.schedules import half_cosine_rise
 from dias_jax.steps.training import train_step
 from dias_jax.tasks.discovery import discovery_loss
+from dias_jax.training.accumulation import fitting_parts
 
 
 def device_batch(case):
@@ -32,7 +33,12 @@ def prepare_training(case):
         reduce_probability=half_cosine_rise(1.0, 0),
     )
     loss_fn = functools.partial(discovery_loss, model=case.model, objective=objective)
-    step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer)
+    step = functools.partial(
+        train_step,
+        loss_fn=loss_fn,
+        optimizer=optimizer,
+        accumulation=fitting_parts(len(batch["index"])),
+    )
     state = start_state(case, optimizer)
     compiled = jax.jit(step, donate_argnums=0).lower(state, batch, key).compile()
 

@@ -13,6 +13,7 @@ FILE_NAME = "config.json"
 # What may differ between a run and its continuation without changing what is computed.
 FREE_KEYS = (
     "log_every",
+    "accumulation",  # but for the order of sums, as the number of devices
     "steps_per_call",
     "evaluation.",
     "optimizer.skip_limit",

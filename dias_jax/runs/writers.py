@@ -3,13 +3,8 @@
 import json
 import logging
 import math
-import time
 
-import numpy as np
 from etils import epath
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from dias_jax.files import appearing_file, is_remote
 
@@ -26,6 +21,9 @@ class Writer:
         (self.workdir / "images").mkdir(parents=True, exist_ok=True)
         self.path = self.workdir / FILE_NAME
         forget_after(self.path, start_step)
+        # Here, since tensorboardX imports torch where that is: seconds that other commands spare.
+        from dias_jax.runs.tensorboard import TensorBoard
+
         self.tensorboard = TensorBoard(self.workdir, start_step + 1)
 
     def scalars(self, step, split, values, protocol=None):
@@ -38,13 +36,8 @@ class Writer:
         notes = {} if protocol is None else {"protocol": protocol}
         self.line(step, split, values=values, **notes)
         for name, value in values.items():
-            if isinstance(value, list):
-                per_mille = np.round(1000 * np.asarray(value)).astype(int)
-                counted = np.repeat(np.arange(1, len(value) + 1), per_mille)
-                content = summary.histogram(f"{split}/{name}", counted, "auto")
-            else:
-                content = summary.scalar(f"{split}/{name}", value)
-            self.tensorboard.add(step, content)
+            add = self.tensorboard.shares if isinstance(value, list) else self.tensorboard.scalar
+            add(step, f"{split}/{name}", value)
 
     def line(self, step, split, **content):
         """One line of metrics.jsonl."""
@@ -59,34 +52,11 @@ class Writer:
         """images/step_*.png and a TensorBoard image of a PIL image."""
         with (self.workdir / "images" / f"step_{step:07d}.png").open("wb") as file:
             picture.save(file, "PNG")
-        content = summary.image(split, np.asarray(picture), dataformats="HWC")
-        self.tensorboard.add(step, content)
+        self.tensorboard.picture(step, split, picture)
 
     def close(self):
         """Flush everything."""
         self.tensorboard.close()
-
-
-class TensorBoard:
-    """An event file, written at once: tensorboardX's own thread would hide a full disk and wait."""
-
-    def __init__(self, folder, first_step):
-        self.file = EventsWriter(str(folder / "events"))
-        restart = SessionLog(status=SessionLog.START)  # hides what an earlier file has from there
-        self.write(Event(wall_time=time.time(), step=first_step, session_log=restart))
-
-    def add(self, step, content):
-        """One summary of tensorboardX."""
-        self.write(Event(wall_time=time.time(), step=step, summary=content))
-
-    def write(self, event):
-        """Append an event, which from then on survives this process."""
-        self.file.write_event(event)
-        self.file.flush()
-
-    def close(self):
-        """Close the file."""
-        self.file.close()
 
 
 def is_finite(value):

@@ -51,6 +51,7 @@ def mean_gradients(loss_of, params, batch, parts):
     gradient_fn = jax.grad(loss_of, has_aux=True)
     if parts == 1:
         return gradient_fn(params, batch)
+    gradient_fn = jax.jit(gradient_fn)  # traced once for its shapes and the loop
 
     def add(total, part):
         return jax.tree.map(jnp.add, total, gradient_fn(params, part)), None

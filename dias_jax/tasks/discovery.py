@@ -45,7 +45,7 @@ class Discovery:
     def __init__(self, config):
         check_config(config)
         check_kind(config.data, config.model.kind)
-        devices.check_batch_size(config.batch_size, "batch_size", config.accumulation)
+        devices.check_batch_size(config.batch_size, "batch_size", config.accumulation or 1)
         self.config = config
         self.source = open_evaluation(config, config.evaluation.split)
         self.model = build(config.model)

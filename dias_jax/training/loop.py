@@ -23,6 +23,7 @@ from dias_jax.runs.start_from import start_from
 from dias_jax.runs.state import create_state
 from dias_jax.runs.writers import Writer
 from dias_jax.steps.training import train_steps
+from dias_jax.training.accumulation import parts_of
 from dias_jax.training.optimizer import build_optimizer, learning_rate_schedule
 from dias_jax.training.tracing import Tracer
 
@@ -228,7 +229,7 @@ def compile_training(config, task, optimizer):
         train_steps,
         loss_fn=task.loss_fn,
         optimizer=optimizer,
-        accumulation=config.accumulation,
+        accumulation=parts_of(config, config.batch_size // jax.device_count()),
     )
     return devices.compile_step(step, donate=True)
 

@@ -24,6 +24,7 @@ from dias_jax.cli import require, run
 from dias_jax.config.checks import check_config
 from dias_jax.config.experiments import define_config_flag
 from dias_jax.errors import UserError
+from dias_jax.training.accumulation import parts_of
 
 from .chips import describe_topology
 from .compiled_text import summarize
@@ -124,11 +125,14 @@ def main(arguments):
     config.batch_size = (IMAGES.value or -(-config.batch_size // len(chips))) * len(chips)
     check_config(config)
     is_training = STEP.value == "training"
-    step, shapes = (training_of if is_training else evaluation_of)(config)
+    images = config.batch_size // len(chips)
+    if is_training:
+        step, shapes = training_of(config, parts_of(config, images, chips[0].platform))
+    else:
+        step, shapes = evaluation_of(config)
     compiled = compile_ahead(step, shapes, chips, split_results=not is_training)
     if TEXT.value:
         pathlib.Path(TEXT.value).write_text(compiled.as_text())
-    images = config.batch_size // len(chips)
     print(
         f"{STEP.value} step in {config.model.dtype}, {images} images on each of {len(chips)} chips "
         f"({TOPOLOGY.value})\n"

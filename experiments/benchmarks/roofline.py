@@ -40,7 +40,6 @@ def main(arguments):
     require("config")
     config = flags.FLAGS.config
     config.model.backbone.weights, config.batch_size = "random", IMAGES.value
-    config.accumulation = 1  # a step that is timed takes its batch at once
     check_config(config)
     operations = count_operations(*training_of(config))
     step = prepare_training(config, itertools.repeat(random_batch(config)), is_split=False)

@@ -48,14 +48,17 @@ def shapes_of(config, model, optimizer):
     return jax.eval_shape(arguments)
 
 
-def training_of(config):
-    """`train_step` of a config, and the shapes of its arguments."""
+def training_of(config, parts=None):
+    """`train_step` of a config, and the shapes of its arguments.
+
+    parts: of a device's share, as `accumulation`; default: the config's, or one.
+    """
     model, optimizer = build(config.model), build_optimizer(config)
     step = functools.partial(
         train_step,
         loss_fn=loss_of(config, model),
         optimizer=optimizer,
-        accumulation=config.accumulation,
+        accumulation=parts or config.accumulation or 1,
     )
     return step, shapes_of(config, model, optimizer)
 

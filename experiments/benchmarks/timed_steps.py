@@ -10,6 +10,7 @@ from dias_jax import devices
 from dias_jax.models.build import build
 from dias_jax.runs.state import create_state
 from dias_jax.steps.training import train_step
+from dias_jax.training.accumulation import parts_of
 from dias_jax.training.optimizer import build_optimizer
 
 from .step_shapes import loss_of
@@ -29,7 +30,12 @@ def prepare_training(config, batches, is_split=True):
     """
     model, optimizer = build(config.model), build_optimizer(config)
     state, _ = create_state(config, model, optimizer)
-    step = functools.partial(train_step, loss_fn=loss_of(config, model), optimizer=optimizer)
+    step = functools.partial(
+        train_step,
+        loss_fn=loss_of(config, model),
+        optimizer=optimizer,
+        accumulation=parts_of(config, config.batch_size // (jax.device_count() if is_split else 1)),
+    )
     if is_split:
         step, put = devices.compile_step(step, donate=True), devices.spread
     else:

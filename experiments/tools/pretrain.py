@@ -168,6 +168,7 @@ def pretraining_config(config):
     config.model.backbone.update(name="vision_transformer", weights="", input_scale=1.0)
     config.model.backbone.update({name: given[name].value for name in SIZES})
     config.model.backbone.num_registers = 0
+    config.accumulation = config.accumulation or 1  # the penalty on spread is of a whole batch
     config.model.backbone.position_grid = image_size // given.patch_size
     return config
 

@@ -1,0 +1,56 @@
+"""In how many parts a training batch is taken."""
+
+import types
+
+import jax
+import pytest
+
+from dias_jax.training import loop
+from dias_jax.training.accumulation import fitting_parts, parts_of
+
+
+@pytest.mark.parametrize(
+    ("share", "platform", "parts"),
+    [
+        (16, "cpu", 4),
+        (32, "cpu", 8),
+        (10, "cpu", 5),
+        (6, "cpu", 2),
+        (3, "cpu", 1),
+        (7, "cpu", 1),  # one image at once would be worse than seven
+        (1, "cpu", 1),
+        (128, "tpu", 4),
+        (96, "tpu", 3),
+        (32, "tpu", 1),
+        (256, "gpu", 1),
+    ],
+)
+def test_a_share_is_taken_in_parts_that_suit_the_platform(share, platform, parts):
+    assert fitting_parts(share, platform) == parts
+
+
+def test_the_platform_is_the_one_here(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    assert fitting_parts(128) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"accumulation": 0}, 4),
+        ({"accumulation": 2}, 2),
+        ({"accumulation": 0, "model.kind": "video"}, 1),
+        ({"accumulation": 2, "model.kind": "video"}, 2),
+        ({"accumulation": 0, "task": "recognition"}, 1),
+    ],
+)
+def test_what_is_asked_for_counts_and_losses_over_a_batch_get_it_whole(tiny_config, changes, parts):
+    tiny_config.update_from_flattened_dict(changes)
+    assert parts_of(tiny_config, 16, "cpu") == parts
+
+
+def test_the_loop_takes_batches_in_these_parts(tiny_config, monkeypatch):
+    monkeypatch.setattr(loop.devices, "compile_step", lambda step, donate: step)
+    tiny_config.update(accumulation=0, batch_size=8 * jax.device_count())
+    task = types.SimpleNamespace(loss_fn=None)
+    assert loop.compile_training(tiny_config, task, None).keywords["accumulation"] == 2
