@@ -108,6 +108,7 @@ def test_training_is_that_from_images_but_for_rounding(config, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_features_that_are_bfloat16_anyway_train_the_same_bits(config, tmp_path):
     config.model.dtype = "bfloat16"
     config.model.backbone.update(VIT)

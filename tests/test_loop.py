@@ -89,6 +89,7 @@ def test_interrupted_and_continued_equals_uninterrupted(tiny_config, tmp_path, m
     assert metrics_of(tmp_path / "parts")[-1] == metrics_of(tmp_path / "whole")[-1]
 
 
+@pytest.mark.slow
 def test_several_steps_in_a_call_are_the_same_steps(tiny_config, tmp_path, monkeypatch, caplog):
     tiny_config.log_every = 3
     fifth = list(zip(range(5), pipeline.train_batches(tiny_config.data, 8, 42)))[4][1]

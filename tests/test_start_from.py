@@ -40,6 +40,7 @@ def test_a_video_model_takes_all_of_an_image_model_but_its_transition(
         assert is_new != (name in trained)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_continued_does_not_start_again(tiny_config, finished_run, tmp_path):
     tiny_config.start_from, tiny_config.steps = str(finished_run), 3
     loop.fit(task_of(tiny_config), tiny_config, tmp_path / "new")

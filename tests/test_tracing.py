@@ -36,6 +36,7 @@ def test_a_trace_is_written_on_demand(tiny_config, tmp_path, quick_compilation, 
     assert b"train" in profiles[0].read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_too_short_for_a_trace_says_so(tiny_config, tmp_path, quick_compilation, caplog):
     tiny_config.update(steps=1, log_every=1)
     tiny_config.evaluation.every = 1

@@ -53,6 +53,7 @@ def test_patches_of_a_segmentation():
     assert middles[0].tolist() == [[0, 0, -1, -1], [0, 1, -1, -1], [0, 0, -1, 0]]
 
 
+@pytest.mark.slow
 def test_what_slots_are_compared_with(tiny_config):
     """Two things; true masks find both wholly, whatever the model."""
     model = build(tiny_config.model)

@@ -128,6 +128,7 @@ def test_output_has_the_promised_shapes(config):
     assert output.similarity is None and output.state.slots.shape == (2, 5, 16)
 
 
+@pytest.mark.slow
 def test_features_may_be_given_in_place_of_a_video(config):
     model, variables = start(config)
     video = frames()
