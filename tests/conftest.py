@@ -12,6 +12,7 @@ import tempfile
 
 import pytest
 
+from tests.quickly import quick_environment
 from tests.tiny import TINY, make_tiny_config
 
 # Many tests compile the same tiny model: compile it once, in subprocesses too.
@@ -76,15 +77,10 @@ def run_module():
     """Run `python -m MODULE ARGUMENTS` as a user does, on so many virtual CPU devices."""
 
     def run(module, *arguments, devices=1, check=True):
-        environment = os.environ | {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-            "JAX_PLATFORMS": "cpu",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # as in `quick_compilation`
-        }
         result = subprocess.run(
             [sys.executable, "-m", module, *map(str, arguments)],
             cwd=REPOSITORY,
-            env=environment,
+            env=quick_environment(devices),
             capture_output=True,
             text=True,
         )

@@ -1,7 +1,6 @@
 """Work directories at gs://..., on stand-ins: a folder that is called so, and a server."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from dias_jax.runs.lock import only_run_in
 from dias_jax.runs.trained_model import open_by_name
 from tests.faults import kill
 from tests.object_store import ObjectStore
+from tests.quickly import quick_environment
 
 RUN = "gs://bucket/run"
 REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -93,12 +93,12 @@ def test_where_a_path_leads(tmp_path, monkeypatch):
 
 def command(store, name, *flags, workdir=RUN):
     """A command of the package in a process that finds its objects in `store`."""
-    environment = os.environ | store.environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    environment = quick_environment() | store.environment
     environment["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"  # asks at another address
     return subprocess.Popen(
         [sys.executable, "-m", f"dias_jax.{name}", *flags, f"--workdir={workdir}"],
         cwd=REPOSITORY,
-        env=environment | {"JAX_PLATFORMS": "cpu"},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

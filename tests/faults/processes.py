@@ -1,6 +1,5 @@
 """Training runs of several processes on loopback, to be watched and disturbed."""
 
-import os
 import pathlib
 import signal
 import socket
@@ -12,6 +11,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from dias_jax.runs.checkpoints import DIRECTORY, latest_step
+from tests.quickly import quick_environment
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
@@ -32,11 +32,7 @@ class Run:
         self.started = time.time()
         together = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_hosts={hosts}"]
         together.append("--join_timeout=60")
-        environment = os.environ | {
-            "JAX_PLATFORMS": "cpu",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # they compile for longer than they run
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        }
+        environment = quick_environment(devices)
         self.logs = [self.workdir.with_name(f"{self.workdir.name}.host{h}") for h in range(hosts)]
         self.processes = []
         for host, log in enumerate(self.logs):
