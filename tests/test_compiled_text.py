@@ -37,7 +37,13 @@ def test_everything_is_counted_as_often_as_it_runs():
     assert program.collectives == collections.Counter({"all-reduce": 1})
     assert program.collective_bytes == 2 * 128
     assert program.unknown_loops == 0
-    assert summarize(TEXT.replace("known_trip", "other")).unknown_loops == 1
+
+
+def test_a_loop_of_unknown_length_is_that_over_the_parts_of_a_batch():
+    text = TEXT.replace("known_trip", "other")
+    for parts in (1, 4):
+        program = summarize(text, parts)
+        assert program.cycles == 7 + parts * 10 and program.unknown_loops == 1
 
 
 def test_types_of_several_arrays_are_one_type():

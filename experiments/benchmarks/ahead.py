@@ -66,12 +66,12 @@ def peak_memory(compiled):
     return arrays + memory.generated_code_size_in_bytes - memory.alias_size_in_bytes
 
 
-def operations_of(compiled, step, shapes, images):
+def operations_of(compiled, step, shapes, images, parts=1):
     """Floating point operations an image; of GPUs, where the compiler tells none, as traced."""
-    told = compiled.cost_analysis()
+    told = compiled.cost_analysis()  # counts once what a loop over parts repeats
     if told:
-        return told["flops"] / images
-    return count_operations(step, shapes) / len(shapes[1]["image"])
+        return told["flops"] * parts / images
+    return count_operations(step, shapes) * parts / len(shapes[1]["image"])
 
 
 def table(compiled, program, chip, images, flops):
@@ -89,9 +89,9 @@ def table(compiled, program, chip, images, flops):
     ]
 
 
-def report(compiled, chip, images, flops):
+def report(compiled, chip, images, flops, parts=1):
     """Both tables and what bounds the step, as text; flops: operations an image."""
-    program = summarize(compiled.as_text())
+    program = summarize(compiled.as_text(), parts)
     rows = table(compiled, program, chip, images, flops)
     slowest = min((row for row in rows if row[3]), key=lambda row: row[3])
     unit, total = ("cycles", program.cycles) if program.cycles else ("traffic", program.hbm_bytes)
@@ -107,10 +107,8 @@ def report(compiled, chip, images, flops):
     if peak_memory(compiled) > chip.memory:
         lines.insert(1, "DOES NOT FIT: give a smaller --images, or a larger --config.accumulation")
     if program.unknown_loops:
-        lines.append(
-            f"{program.unknown_loops} loop(s) of unknown length, counted once; with accumulation, "
-            "which is one, all but the memory is of a part of the batch"
-        )
+        count = max(program.unknown_loops - (parts > 1), 0)  # that over parts may be told
+        lines.append(f"parts of a batch: {parts}; loops of unknown length, counted once: {count}")
     return "\n\n".join(lines)
 
 
@@ -126,8 +124,9 @@ def main(arguments):
     check_config(config)
     is_training = STEP.value == "training"
     images = config.batch_size // len(chips)
+    parts = parts_of(config, images, chips[0].platform) if is_training else 1
     if is_training:
-        step, shapes = training_of(config, parts_of(config, images, chips[0].platform))
+        step, shapes = training_of(config, parts)
     else:
         step, shapes = evaluation_of(config)
     compiled = compile_ahead(step, shapes, chips, split_results=not is_training)
@@ -137,7 +136,8 @@ def main(arguments):
         f"{STEP.value} step in {config.model.dtype}, {images} images on each of {len(chips)} chips "
         f"({TOPOLOGY.value})\n"
     )
-    print(report(compiled, chip, images, operations_of(compiled, step, shapes, images)))
+    flops = operations_of(compiled, step, shapes, images, parts)
+    print(report(compiled, chip, images, flops, parts))
 
 
 if __name__ == "__main__":

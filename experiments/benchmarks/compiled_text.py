@@ -79,12 +79,15 @@ def parse(text):
     return computations, entry
 
 
-def executed(computations, name, times=1):
-    """(Instruction, how often) of everything that runs; loops of unknown length count once."""
+def executed(computations, name, times=1, length=1):
+    """(Instruction, how often) of everything that runs.
+
+    length: of the outermost loops of which the text does not tell it; others count once.
+    """
     for instruction in computations[name]:
         if instruction.loop:
             body, count = instruction.loop
-            yield from executed(computations, body, times * (count or 1))
+            yield from executed(computations, body, times * (count or length))
         yield instruction, times
 
 
@@ -126,13 +129,16 @@ class Program:
     costs: list  # (cycles or bytes, how many, module, kind), the most expensive first
 
 
-def summarize(text):
-    """A Program of a compiled text; its costs are bytes where no cycles are told."""
+def summarize(text, parts=1):
+    """A Program of a compiled text; its costs are bytes where no cycles are told.
+
+    parts: how often the loop over parts of a batch runs, of which the text does not tell.
+    """
     computations, entry = parse(text)
     types = {i.name: i.result for lines in computations.values() for i in lines}
     cycles, moved, counts = (collections.Counter() for _ in range(3))
     collectives, collective_bytes, unknown = collections.Counter(), 0, 0
-    for instruction, times in executed(computations, entry):
+    for instruction, times in executed(computations, entry, length=parts):
         key = place(instruction.source), instruction.kind
         cycles[key] += times * instruction.cycles
         counts[key] += times
