@@ -18,8 +18,8 @@ from dias_jax.errors import UserError, reason
 INTERRUPTED, BROKEN_PIPE = 130, 141  # as shells count: 128 + the signal
 DISK_IS_FULL = "no room on the disk: free some and run the same command again"
 OUT_OF_MEMORY = (
-    "out of memory: give a smaller --config.batch_size or a larger --config.accumulation, in "
-    "evaluation a smaller --config.evaluation.batch_size"
+    "out of memory: give a smaller --config.batch_size, or take it in more parts with "
+    "--config.accumulation=N, in evaluation give a smaller --config.evaluation.batch_size"
 )
 TRACEBACK = "DIAS_JAX_TRACEBACK"  # environment variable: show where an error came from
 HELP = {"-h", "-help", "--help", "-helpfull", "--helpfull", "-helpshort", "--helpshort"}

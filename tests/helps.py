@@ -32,5 +32,5 @@ def help_of(module):
 if __name__ == "__main__":
     forks = multiprocessing.get_context("fork")
     with forks.Pool(1, maxtasksperchild=1) as pool:
-        found = pool.map(help_of, sys.argv[1:], chunksize=1)
+        found = pool.map_async(help_of, sys.argv[1:], chunksize=1).get(timeout=600)
     print(json.dumps(dict(zip(sys.argv[1:], found))))

@@ -5,6 +5,8 @@ import types
 import jax
 import pytest
 
+from dias_jax.errors import UserError
+from dias_jax.runs.config_file import check_continuation, save_config
 from dias_jax.training import loop
 from dias_jax.training.accumulation import fitting_parts, parts_of
 
@@ -51,6 +53,24 @@ def test_what_is_asked_for_counts_and_losses_over_a_batch_get_it_whole(tiny_conf
 
 def test_the_loop_takes_batches_in_these_parts(tiny_config, monkeypatch):
     monkeypatch.setattr(loop.devices, "compile_step", lambda step, donate: step)
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     tiny_config.update(accumulation=0, batch_size=8 * jax.device_count())
     task = types.SimpleNamespace(loss_fn=None)
     assert loop.compile_training(tiny_config, task, None).keywords["accumulation"] == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "now", "is_the_same"),
+    [("image", 2, 0, True), ("video", 1, 0, True), ("video", 2, 0, False), ("video", 1, 2, False)],
+)
+def test_parts_may_change_where_they_change_nothing(
+    tiny_config, tmp_path, kind, before, now, is_the_same
+):
+    tiny_config.model.kind, tiny_config.accumulation = kind, before
+    save_config(tiny_config, tmp_path)
+    tiny_config.accumulation = now
+    if is_the_same:
+        assert check_continuation(tiny_config, tmp_path) == {}
+    else:
+        with pytest.raises(UserError, match=f"config.accumulation={before}, not {now}"):
+            check_continuation(tiny_config, tmp_path)

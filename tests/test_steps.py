@@ -65,6 +65,21 @@ def test_order_in_the_batch_does_not_matter(parts):
     chex.assert_trees_all_close(*metrics, rtol=1e-5)
 
 
+def test_gradients_and_metrics_are_means_over_the_parts():
+    def loss_of(params, part):
+        errors = (part["x"] @ params - part["y"]) ** 2
+        return errors.mean(), {
+            "loss": errors.mean(),
+            "shares": jnp.stack([errors, -errors]).mean(1),
+        }
+
+    x = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+    batch, params = {"x": x, "y": x.sum(1) ** 2}, jnp.arange(3.0)
+    whole = training.mean_gradients(loss_of, params, batch, 1)
+    for parts in (2, 3, 12):
+        chex.assert_trees_all_close(training.mean_gradients(loss_of, params, batch, parts), whole)
+
+
 @pytest.mark.slow
 def test_accumulation_equals_one_batch(parts):
     state, model, _, batch = parts

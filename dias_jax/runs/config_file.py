@@ -13,7 +13,6 @@ FILE_NAME = "config.json"
 # What may differ between a run and its continuation without changing what is computed.
 FREE_KEYS = (
     "log_every",
-    "accumulation",  # but for the order of sums, as the number of devices
     "steps_per_call",
     "evaluation.",
     "optimizer.skip_limit",
@@ -93,6 +92,10 @@ def check_continuation(config, workdir, allow_change=False):
     before, now = (flatten(json.loads(c.to_json())) for c in (load_config(workdir), config))
     changes = {key: now[key] for key in sorted(now) if bare(before[key]) != bare(now[key])}
     changes = {key: value for key, value in changes.items() if not key.startswith(FREE_KEYS)}
+    if config.task == "discovery" and config.model.kind == "image":
+        changes.pop("accumulation", None)  # changes the order of sums only, as devices do
+    elif max(before["accumulation"], 1) == max(now["accumulation"], 1):
+        changes.pop("accumulation", None)  # 0 takes a batch whole there
     for key, value in changes.items():
         if key in SCHEDULE_KEYS and allow_change:
             continue

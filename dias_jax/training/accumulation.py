@@ -23,5 +23,5 @@ def parts_of(config, share, platform=None):
 def fitting_parts(share, platform=None):
     """The fewest equal parts of a share that are not too large; 1 where they would be tiny."""
     most = min(share, AT_ONCE.get(platform or jax.default_backend(), share))
-    size = max(n for n in range(1, most + 1) if share % n == 0)
+    size = max((n for n in range(1, most + 1) if share % n == 0), default=1)
     return share // size if 2 * size >= most else 1

@@ -16,7 +16,17 @@ ARRAY = re.compile(r"\b([a-z]+\d*)\[([\d,]*)\](\{[^}]*\})?")
 BYTES = {"pred": 1, "s4": 0.5, "u4": 0.5, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2}
 BYTES |= {"s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8, "f64": 8}
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-WRAPPERS = {"shard_map", "closed_call", "while", "body", "cond", "branch_0_fun", "branch_1_fun"}
+WRAPPERS = {
+    "shard_map",
+    "closed_call",
+    "checkpoint",
+    "rematted_computation",
+    "while",
+    "body",
+    "cond",
+    "branch_0_fun",
+    "branch_1_fun",
+}
 # They move nothing: names of arrays, or the end of something that has been counted.
 SILENT = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional"}
 
