@@ -66,3 +66,8 @@ def check_value(name, value, key):
         raise UserError(f"config.{name}={value}: must be {wanted}")
     if high is not None and not all(number <= high for number in values):
         raise UserError(f"config.{name}={value}: must be between {low} and {high}")
+
+
+def is_of_images(config):
+    """Whether a run learns from images, each with a loss of its own, not from clips or slots."""
+    return config.task == "discovery" and config.model.kind == "image"

@@ -5,6 +5,7 @@ import pathlib
 
 from etils import epath
 
+from dias_jax.config.checks import is_of_images
 from dias_jax.config.defaults import complete, flatten
 from dias_jax.errors import UserError, reason
 from dias_jax.files import appearing_file, reaching
@@ -92,10 +93,9 @@ def check_continuation(config, workdir, allow_change=False):
     before, now = (flatten(json.loads(c.to_json())) for c in (load_config(workdir), config))
     changes = {key: now[key] for key in sorted(now) if bare(before[key]) != bare(now[key])}
     changes = {key: value for key, value in changes.items() if not key.startswith(FREE_KEYS)}
-    if config.task == "discovery" and config.model.kind == "image":
-        changes.pop("accumulation", None)  # changes the order of sums only, as devices do
-    elif max(before["accumulation"], 1) == max(now["accumulation"], 1):
-        changes.pop("accumulation", None)  # 0 takes a batch whole there
+    # Parts of images change the order of sums only; what is no image is taken whole by 0, as by 1.
+    if is_of_images(config) or max(before["accumulation"], 1) == max(now["accumulation"], 1):
+        changes.pop("accumulation", None)
     for key, value in changes.items():
         if key in SCHEDULE_KEYS and allow_change:
             continue

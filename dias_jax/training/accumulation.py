@@ -2,6 +2,8 @@
 
 import jax
 
+from dias_jax.config.checks import is_of_images
+
 # Images at once, where intermediate results of more leave the fast memory: a CPU takes three to
 # four fifths of the time, and a TPU's attention three quarters of the cycles.
 AT_ONCE = {"cpu": 4, "tpu": 32}
@@ -15,9 +17,7 @@ def parts_of(config, share, platform=None):
     """
     if config.accumulation:
         return config.accumulation
-    if config.task != "discovery" or config.model.kind != "image":
-        return 1
-    return fitting_parts(share, platform)
+    return fitting_parts(share, platform) if is_of_images(config) else 1
 
 
 def fitting_parts(share, platform=None):

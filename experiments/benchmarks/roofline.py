@@ -41,7 +41,7 @@ def main(arguments):
     config = flags.FLAGS.config
     config.model.backbone.weights, config.batch_size = "random", IMAGES.value
     check_config(config)
-    operations = count_operations(*training_of(config, parts=1))
+    operations = count_operations(*training_of(config))
     step = prepare_training(config, itertools.repeat(random_batch(config)), is_split=False)
     product, operations_of_product = prepare_product()
     for function in (step, product):

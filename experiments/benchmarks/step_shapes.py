@@ -48,17 +48,17 @@ def shapes_of(config, model, optimizer):
     return jax.eval_shape(arguments)
 
 
-def training_of(config, parts=None):
+def training_of(config, parts=1):
     """`train_step` of a config, and the shapes of its arguments.
 
-    parts: of a device's share, as `accumulation`; default: the config's, or one.
+    parts: those in which a device takes its share.
     """
     model, optimizer = build(config.model), build_optimizer(config)
     step = functools.partial(
         train_step,
         loss_fn=loss_of(config, model),
         optimizer=optimizer,
-        accumulation=parts or config.accumulation or 1,
+        accumulation=parts,
     )
     return step, shapes_of(config, model, optimizer)
 
