@@ -4,8 +4,8 @@ import jax
 
 from dias_jax.config.checks import is_of_images
 
-# Images at once, where intermediate results of more leave the fast memory: a CPU takes three to
-# four fifths of the time, and a TPU's attention three quarters of the cycles.
+# Images at once, where intermediate results of more leave the fast memory: at full size a CPU takes
+# 0.73 of the time of 16 at once, and a TPU for a block of the backbone 0.7 of the cycles of 128.
 AT_ONCE = {"cpu": 4, "tpu": 32}
 
 
