@@ -9,12 +9,12 @@ import numpy as np
 from dias_jax.compare.case import draw_images
 from dias_jax.compare.ours import constant_rate_optimizer, start_state
 from dias_jax.losses import dias_objective
+from dias_jax.models.parts import fitting_parts
 from dias_jax.models.prediction import predict
 from dias_jax.segmentation import slot_map
 from dias_jax.steps.schedules import half_cosine_rise
 from dias_jax.steps.training import train_step
 from dias_jax.tasks.discovery import discovery_loss
-from dias_jax.training.accumulation import fitting_parts
 
 
 def device_batch(case):

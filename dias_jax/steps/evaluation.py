@@ -19,6 +19,7 @@ def eval_step(
     num_masks,
     distillation="released",
     teacher="first",
+    parts=None,
     axis_name=None,
 ):
     """Metrics and segmentations of one batch: -> (totals, predictions).
@@ -29,9 +30,10 @@ def eval_step(
     (B, H, W) uint8 (0 un-annotated, 1 background, 2... objects; at most `num_masks` masks). totals:
     {name: (sum, count)} over the valid samples of all devices; names are losses, those of
     `slot_statistics` and of `compare_with_truth`. predictions: as `predict_masks` gives them.
+    parts: those of `predict`.
     """
-    features = batch.get("features")
-    output = predict(model, variables, batch["image"], rng, batch["index"], features=features)
+    images, index, features = batch["image"], batch["index"], batch.get("features")
+    output = predict(model, variables, images, rng, index, parts, features=features)
     maps, slot_mask = losses.distilled_maps(output, teacher)
     values = {
         "reconstruction": losses.reconstruction_per_sample(output),
@@ -39,7 +41,7 @@ def eval_step(
     }
     values |= slot_statistics(output)
     values = {name: (value, batch["valid"]) for name, value in values.items()}
-    predictions = predict_masks(output, batch["image"].shape[1:3])
+    predictions = predict_masks(output, images.shape[1:3])
     values |= compare_with_truth(predictions, batch.get("mask"), num_masks)
     return sum_up(values, batch["valid"], axis_name), predictions
 

@@ -24,6 +24,7 @@ from dias_jax.cli import require, run
 from dias_jax.config.checks import check_config
 from dias_jax.config.experiments import define_config_flag
 from dias_jax.errors import UserError
+from dias_jax.models.parts import fitting_parts
 from dias_jax.training.accumulation import parts_of
 
 from .chips import describe_topology
@@ -124,12 +125,9 @@ def main(arguments):
     config.batch_size = (IMAGES.value or -(-config.batch_size // len(chips))) * len(chips)
     check_config(config)
     is_training = STEP.value == "training"
-    images = config.batch_size // len(chips)
-    parts = parts_of(config, images, chips[0].platform) if is_training else 1
-    if is_training:
-        step, shapes = training_of(config, parts)
-    else:
-        step, shapes = evaluation_of(config)
+    images, platform = config.batch_size // len(chips), chips[0].platform
+    parts = parts_of(config, images, platform) if is_training else fitting_parts(images, platform)
+    step, shapes = (training_of if is_training else evaluation_of)(config, parts)
     compiled = compile_ahead(step, shapes, chips, split_results=not is_training)
     if TEXT.value:
         pathlib.Path(TEXT.value).write_text(compiled.as_text())

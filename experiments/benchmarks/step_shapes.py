@@ -63,15 +63,18 @@ def training_of(config, parts=1):
     return step, shapes_of(config, model, optimizer)
 
 
-def evaluation_of(config):
-    """`eval_step` of an image config, and the shapes of its arguments."""
+def evaluation_of(config, parts=None):
+    """`eval_step` of an image config, and the shapes of its arguments.
+
+    parts: those in which a device takes its share; None: as suits the device here.
+    """
     if config.model.kind == "video":
         raise UserError("--step=evaluation: of image models only")
     model = build(config.model)
     state, batch, key = shapes_of(config, model, build_optimizer(config))
     batch["mask"] = jax.ShapeDtypeStruct(batch["image"].shape[:-1], jnp.uint8)
     batch["valid"] = batch.pop("replaced")
-    step = functools.partial(eval_step, model=model, num_masks=NUM_MASKS)
+    step = functools.partial(eval_step, model=model, num_masks=NUM_MASKS, parts=parts)
     return step, (state.variables, batch, key)
 
 

@@ -25,10 +25,10 @@ def attention_of(query, key, value, heads, key_mask=None):
     return np.concatenate(values, -1), np.stack(all_weights, 1)
 
 
-def random_sequences(num_queries, num_keys, width):
-    """Queries, keys and values (2, ..., width) in float64."""
+def random_sequences(num_queries, num_keys, width, batch=2):
+    """Queries, keys and values (batch, ..., width) in float64."""
     rng = np.random.default_rng(0)
-    return [rng.normal(size=(2, n, width)) for n in (num_queries, num_keys, num_keys)]
+    return [rng.normal(size=(batch, n, width)) for n in (num_queries, num_keys, num_keys)]
 
 
 @pytest.mark.parametrize(("heads", "width"), [(6, 384), (4, 384), (3, 48), (4, 128), (1, 8)])
@@ -39,6 +39,27 @@ def test_heads_that_share_lanes_do_not_see_each_other(heads, width):
     found = attention.attend_in_lanes(heads, *single)
     np.testing.assert_allclose(found, expected, atol=2e-6)
     np.testing.assert_allclose(attention.attend_in_groups(heads, 1, *single), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 6, 7])  # side by side: 1, 3, 3, 1
+@pytest.mark.parametrize("tokens", [attention.SMALL - 1, attention.SMALL + 1])
+def test_heads_and_samples_by_themselves(batch, tokens):
+    sequences = random_sequences(tokens, tokens, 12, batch)
+    single = [x.astype(np.float32) for x in sequences]
+
+    def loss(attend, *sequences):
+        values = attend(3, *sequences)
+        return (values**2).sum(), values
+
+    def differentiate(attend):
+        gradient = jax.grad(functools.partial(loss, attend), argnums=(0, 1, 2), has_aux=True)
+        return jax.jit(gradient)(*single)
+
+    gradients, values = differentiate(attention.attend_by_matrices)
+    np.testing.assert_allclose(values, attention_of(*sequences, 3)[0], atol=2e-6)
+    wanted, _ = differentiate(lambda heads, *rest: attention.attend_in_groups(heads, 1, *rest))
+    for ours, theirs in zip(gradients, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
 
 
 @pytest.mark.parametrize("key_mask", [None, np.array([[True, True, False], [True, False, False]])])
