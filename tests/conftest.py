@@ -12,12 +12,13 @@ import tempfile
 
 import pytest
 
-from tests.quickly import quick_environment
+from tests.quickly import OLDER_KERNELS, quick_environment
 from tests.tiny import TINY, make_tiny_config
 
 # Tests run beside each other: threads that wait for each other in one of them would only spin.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+os.environ.setdefault("XLA_FLAGS", OLDER_KERNELS)  # read when JAX is imported
 # Many tests compile the same tiny model: compile it once, in subprocesses too.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dias_jax_tests_"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
