@@ -86,6 +86,7 @@ def test_what_is_extracted(config, tmp_path, monkeypatch):
     assert (first != second).any()
 
 
+@pytest.mark.slow
 def test_training_is_that_from_images_but_for_rounding(config, tmp_path):
     images = train_model(config, tmp_path / "images")
     config.data.features = extract(config, tmp_path / "features")

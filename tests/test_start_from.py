@@ -72,6 +72,7 @@ def test_a_refused_start_leaves_nothing_but_the_lock(tiny_config, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] in ([], ["lock"])
 
 
+@pytest.mark.slow
 def test_what_it_starts_from_is_printed_and_may_end_in_a_slash(
     tiny_config, finished_run, tmp_path, capsys
 ):

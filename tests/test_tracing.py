@@ -25,7 +25,7 @@ def test_every_stage_has_a_name_in_the_step(make_config):
     assert [stage for stage in STAGES if not re.search(rf"[/(]{stage}[/)]", names)] == []
 
 
-@pytest.mark.parametrize("steps", [3, 8])
+@pytest.mark.parametrize("steps", [pytest.param(3, marks=pytest.mark.slow), 8])
 def test_a_trace_is_written_on_demand(tiny_config, tmp_path, quick_compilation, steps):
     tiny_config.update(steps=steps, log_every=8)
     tiny_config.evaluation.every = 8
