@@ -41,8 +41,11 @@ def test_heads_that_share_lanes_do_not_see_each_other(heads, width):
     np.testing.assert_allclose(attention.attend_in_groups(heads, 1, *single), expected, atol=2e-6)
 
 
-@pytest.mark.parametrize("batch", [1, 3, 6, 7])  # side by side: 1, 3, 3, 1
-@pytest.mark.parametrize("tokens", [attention.SMALL - 1, attention.SMALL + 1])
+@pytest.mark.parametrize(
+    ("batch", "tokens"),
+    [(2, attention.SMALL - 1), (2, attention.SMALL), (6, attention.SMALL), (5, attention.SMALL)],
+    ids=["in groups", "two side by side", "three, twice", "one, five times"],
+)
 def test_heads_and_samples_by_themselves(batch, tokens):
     sequences = random_sequences(tokens, tokens, 12, batch)
     single = [x.astype(np.float32) for x in sequences]
