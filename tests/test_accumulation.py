@@ -6,9 +6,12 @@ import jax
 import pytest
 
 from dias_jax.errors import UserError
+from dias_jax.models import prediction
+from dias_jax.models.parts import fitting_parts
 from dias_jax.runs.config_file import check_continuation, save_config
 from dias_jax.training import loop
-from dias_jax.training.accumulation import fitting_parts, parts_of
+from dias_jax.training.accumulation import parts_of
+from experiments.benchmarks import step_shapes
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,22 @@ def test_the_platform_is_the_one_here(monkeypatch):
 def test_what_is_asked_for_counts_and_losses_over_a_batch_get_it_whole(tiny_config, changes, parts):
     tiny_config.update_from_flattened_dict(changes)
     assert parts_of(tiny_config, 16, "cpu") == parts
+
+
+@pytest.mark.parametrize(("parts", "taken"), [(None, 3), (2, 2)])
+def test_evaluation_looks_at_images_in_these_parts(tiny_config, monkeypatch, parts, taken):
+    calls, map_parts = [], prediction.map_parts
+
+    def record(function, parts, batch):
+        calls.append(parts)
+        return map_parts(function, parts, batch)
+
+    monkeypatch.setattr(prediction, "map_parts", record)
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    tiny_config.batch_size = 12
+    step, shapes = step_shapes.evaluation_of(tiny_config, parts)
+    jax.eval_shape(step, *shapes)
+    assert calls == [taken]
 
 
 def test_the_loop_takes_batches_in_these_parts(tiny_config, monkeypatch):

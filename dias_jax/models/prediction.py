@@ -20,7 +20,7 @@ def predict(model, variables, images, key, sample_index=None, parts=None, **inpu
     in any batch. Images are taken in so many equal `parts`, one after the other, by default as
     suits the device here; videos all at once. `inputs`: arrays that the model takes beside these:
     features, that of images need not be computed, and, of videos, `frame_valid` and `boxes`.
-    Compiled. Raises UserError on images of another shape.
+    Compiled. Raises UserError on images of another shape and on parts that do not divide them.
     """
     axes = "(B, F, H, W, 3)" if isinstance(model, VideoDIAS) else "(B, H, W, 3)"
     if images.ndim != axes.count(",") + 1 or images.shape[-1] != 3:
@@ -30,7 +30,10 @@ def predict(model, variables, images, key, sample_index=None, parts=None, **inpu
     batch = {"images": images, "sample_index": sample_index, **inputs}
     if isinstance(model, VideoDIAS):
         return _predict(model, variables, key, batch)
-    return _predict_parts(model, parts or fitting_parts(len(images)), variables, key, batch)
+    parts = fitting_parts(len(images)) if parts is None else parts
+    if parts < 1 or len(images) % parts:
+        raise UserError(f"parts={parts}: give a number that divides the {len(images)} images")
+    return _predict_parts(model, parts, variables, key, batch)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -41,10 +44,15 @@ def _predict(model, variables, key, batch):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _predict_parts(model, parts, variables, key, batch):
-    def of_part(part):
-        return exchange_iterations(_predict(model, variables, key, part))
+    size = len(batch["images"])
+    is_split = {name: jnp.shape(x)[:1] == (size,) for name, x in batch.items() if x is not None}
+    shared = {name: batch[name] for name in is_split if not is_split[name]}  # by all images
 
-    return exchange_iterations(map_parts(of_part, parts, batch))
+    def of_part(part):
+        return exchange_iterations(_predict(model, variables, key, part | shared))
+
+    samples = {name: batch[name] for name in is_split if is_split[name]}
+    return exchange_iterations(map_parts(of_part, parts, samples))
 
 
 def exchange_iterations(output):

@@ -106,7 +106,7 @@ def report(compiled, chip, images, flops, parts=1):
         tabulate(costs, (f"% of {unit}", *COLUMNS), floatfmt=",.0f", disable_numparse=[0]),
     ]
     if peak_memory(compiled) > chip.memory:
-        more = f"a larger --config.accumulation than {parts}"
+        more = f"in training, a larger --config.accumulation than {parts}"
         lines.insert(1, f"DOES NOT FIT: give a smaller --images, or {more}")
     if program.unknown_loops:
         count = max(program.unknown_loops - (parts > 1), 0)  # that over parts may be told

@@ -65,6 +65,24 @@ def test_heads_and_samples_by_themselves(batch, tokens):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
 
 
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 2e-4), ("bfloat16", 0.03)])
+def test_large_logits_and_fewer_keys_by_themselves(dtype, atol):
+    sequences = random_sequences(attention.SMALL, 9, 12)
+    rounded = [jnp.asarray(factor * x, dtype) for x, factor in zip(sequences, (60, 60, 1))]
+    found = attention.attend_by_matrices(3, *rounded)
+    assert found.dtype == dtype
+    expected = attention_of(*(np.asarray(x, np.float64) for x in rounded), 3)[0]
+    np.testing.assert_allclose(np.asarray(found, np.float64), expected, atol=atol)
+
+
+def test_a_cpu_takes_heads_and_samples_by_themselves():
+    tokens = np.zeros((8, attention.SMALL, 8), np.float32)
+    attend = jax.jit(functools.partial(attention.attend, heads=2))
+    assert (
+        "while" in attend.trace(tokens, tokens, tokens).lower(lowering_platforms=("cpu",)).as_text()
+    )
+
+
 @pytest.mark.parametrize("key_mask", [None, np.array([[True, True, False], [True, False, False]])])
 def test_attention_to_few_keys(key_mask):
     sequences = random_sequences(9, 3, 24)

@@ -105,6 +105,17 @@ def test_a_batch_looked_at_in_parts_is_the_batch(case):
     jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-5), taken_apart, whole)
     again = predict(model, variables, images, key, index, 2, features=whole.features)
     np.testing.assert_allclose(again.reconstruction, whole.reconstruction, atol=1e-5)
+    with pytest.raises(UserError, match="parts=3: give a number that divides the 4 images"):
+        predict(model, variables, images, key, parts=3)
+
+
+def test_what_all_images_share_is_not_taken_apart(case):
+    model, variables, _ = case
+    images, shared = np.zeros((4, 32, 32, 3), np.uint8), {"reduce_probability": 0.5}
+    shapes = jax.eval_shape(
+        lambda: predict(model, variables, images, jax.random.key(3), parts=2, **shared)
+    )
+    assert shapes.slots.shape[0] == 4
 
 
 def test_random_numbers_belong_to_the_sample_not_to_its_place(case):
