@@ -28,8 +28,9 @@ SPEED_TEXT = """A ratio above one means that ours is faster. The two take turns 
 that what else the machine does meets both; speeds are of the median time, the ratio is the median
 of those of each turn. Where others use the processor too, the spread is large and PyTorch's
 threads, which wait for each other, lose most: measure on an idle machine. A training step is
-forward, losses, backward, clipping and Adam; evaluation is forward and segmentation. Ours trains in
-parts, by default: four images on a CPU, 32 on a TPU. Images are in memory.""".replace("\n", " ")
+forward, losses, backward, clipping and Adam; evaluation is forward and segmentation. Ours takes
+images in parts, as it does by default: four on a CPU, 32 on a TPU. They are in
+memory.""".replace("\n", " ")
 MEMORY_TEXT = """Peak memory is measured for each line and each implementation in a process of its
 own. On a CPU: resident memory at the peak of two steps, less that before weights were handed over,
 so weights, optimiser, intermediate results and programs count, libraries do not. On a GPU: what

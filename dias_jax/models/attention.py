@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dias_jax.models.parts import largest_divisor, map_parts
+
 LANES = 128  # values of a TPU's vector
 SIDE_BY_SIDE = 4  # samples that a CPU computes at once; more would take longer to compile
 SMALL = 64  # tokens; products of fewer are faster together
@@ -78,17 +80,16 @@ def attend_by_matrices(heads, query, key, value):
     """
     if query.shape[1] < SMALL:
         return attend_in_groups(heads, heads, query, key, value)
-    size = max(n for n in range(1, SIDE_BY_SIDE + 1) if len(query) % n == 0)
-    groups = [x.reshape(-1, size, *x.shape[1:]) for x in (query, key, value)]
-    return jax.lax.map(functools.partial(attend_samples, heads), groups).reshape(query.shape)
+    parts = len(query) // largest_divisor(len(query), SIDE_BY_SIDE)
+    return map_parts(functools.partial(attend_samples, heads), parts, (query, key, value))
 
 
-def attend_samples(heads, group):
+def attend_samples(heads, part):
     """`attend` to a few samples of query, key and value."""
     samples = []
-    for sample in zip(*group, strict=True):
-        parts = zip(*(jnp.split(x, heads, -1) for x in sample), strict=True)
-        samples.append(jnp.concatenate([attend_head(*part) for part in parts], -1))
+    for sample in zip(*part, strict=True):
+        by_head = zip(*(jnp.split(x, heads, -1) for x in sample), strict=True)
+        samples.append(jnp.concatenate([attend_head(*head) for head in by_head], -1))
     return jnp.stack(samples)
 
 

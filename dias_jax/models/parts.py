@@ -13,8 +13,13 @@ def fitting_parts(size, platform=None):
     The fewest that are not too large; 1 where they would be tiny.
     """
     most = min(size, AT_ONCE.get(platform or jax.default_backend(), size))
-    each = max((n for n in range(1, most + 1) if size % n == 0), default=1)
+    each = largest_divisor(size, most)
     return size // each if 2 * each >= most else 1
+
+
+def largest_divisor(size, most):
+    """The largest divisor of a size that is no larger than `most`; 1 where there is none."""
+    return max((n for n in range(1, most + 1) if size % n == 0), default=1)
 
 
 def map_parts(function, parts, batch):

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dias_jax.errors import UserError
 from dias_jax.models.inputs import normalize, random_streams
@@ -45,13 +46,12 @@ def _predict(model, variables, key, batch):
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _predict_parts(model, parts, variables, key, batch):
     size = len(batch["images"])
-    is_split = {name: jnp.shape(x)[:1] == (size,) for name, x in batch.items() if x is not None}
-    shared = {name: batch[name] for name in is_split if not is_split[name]}  # by all images
+    samples = {name: x for name, x in batch.items() if np.shape(x)[:1] == (size,)}
+    shared = {name: x for name, x in batch.items() if name not in samples}  # by all images
 
     def of_part(part):
         return exchange_iterations(_predict(model, variables, key, part | shared))
 
-    samples = {name: batch[name] for name in is_split if is_split[name]}
     return exchange_iterations(map_parts(of_part, parts, samples))
 
 
